@@ -1,1 +1,35 @@
-__version__ = "0.1.0"
+"""Packed FFRecord archives, read in process; `ffrfs mount` shows them as read-only directory trees.
+
+The names and signatures are those of HFAiLab/ffrecord, so `import ffrfs as ffrecord` carries scripts over.
+Importing this imports neither FUSE nor any OpenMMLab framework.
+"""
+
+from ffrfs.archive.folder import PackedFolder
+from ffrfs.archive.reader import FileReader
+from ffrfs.errors import (
+    ArchiveError,
+    ChecksumError,
+    ConfigError,
+    FfrfsError,
+    FormatError,
+    MountError,
+    ReadOnlyError,
+    RecordIndexError,
+    TruncatedError,
+)
+from ffrfs.version import __version__
+
+__all__ = [
+    "ArchiveError",
+    "ChecksumError",
+    "ConfigError",
+    "FfrfsError",
+    "FileReader",
+    "FormatError",
+    "MountError",
+    "PackedFolder",
+    "ReadOnlyError",
+    "RecordIndexError",
+    "TruncatedError",
+    "__version__",
+]

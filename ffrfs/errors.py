@@ -77,9 +77,7 @@ class TruncatedError(ArchiveError):
 class ChecksumError(ArchiveError):
     """The bytes of `record` do not have the CRC32 that the archive's header gives for them."""
 
-    def __init__(
-        self, path: str | os.PathLike[str], problem: str, *, record: int, expected: int, actual: int
-    ) -> None:
+    def __init__(self, path: str | os.PathLike[str], problem: str, *, record: int, expected: int, actual: int) -> None:
         self.record, self.expected, self.actual = record, expected, actual
         super().__init__(path, problem, record=record, expected=expected, actual=actual)
 

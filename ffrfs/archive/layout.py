@@ -62,15 +62,17 @@ def record_count(path: str, prefix: bytes, file_bytes: int) -> int:
     """
     if len(prefix) < PREFIX_BYTES:
         what = "is empty" if not prefix else f"ends after {len(prefix)} bytes"
-        raise TruncatedError(path, f"not an .ffr archive: the file {what}, a header has at least 12", offset=len(prefix))
+        raise TruncatedError(
+            path, f"not an .ffr archive: the file {what}, a header has at least 12", offset=len(prefix)
+        )
     n: int = _PREFIX.unpack(prefix[:PREFIX_BYTES])[1]
     if n < 0:
         raise FormatError(path, f"not an .ffr archive: its header claims {n} records", offset=4)
     if header_bytes(n) > file_bytes:
         raise TruncatedError(
             path,
-            f"not an .ffr archive, or cut short: its header claims {n} records and so {header_bytes(n)} bytes of header,"
-            f" the file has {file_bytes} bytes",
+            f"not an .ffr archive, or cut short: its header claims {n} records and so {header_bytes(n)} bytes of"
+            f" header, the file has {file_bytes} bytes",
             offset=file_bytes,
         )
     return n
@@ -94,7 +96,8 @@ def decode_header(path: str, header: bytes, file_bytes: int) -> Header:
     offsets[n] = file_bytes
     if n and offsets[0] < len(header):
         raise FormatError(
-            path, f"record 0 begins at byte {offsets[0]}, inside the header of {len(header)} bytes",
+            path,
+            f"record 0 begins at byte {offsets[0]}, inside the header of {len(header)} bytes",
             offset=PREFIX_BYTES + 4 * n,
         )
     wrong = np.flatnonzero(offsets[1:] < offsets[:-1])
@@ -103,7 +106,8 @@ def decode_header(path: str, header: bytes, file_bytes: int) -> Header:
         where = "the end of the file" if i == n - 1 else f"the beginning of record {i + 1}"
         error = TruncatedError if i == n - 1 else FormatError
         raise error(
-            path, f"record {i} begins at byte {offsets[i]}, after {where} at {offsets[i + 1]}",
+            path,
+            f"record {i} begins at byte {offsets[i]}, after {where} at {offsets[i + 1]}",
             offset=PREFIX_BYTES + 4 * n + 8 * i,
         )
     return Header(stored, checksums, offsets)

@@ -1,0 +1,183 @@
+"""A packed folder read in process, by path."""
+
+from __future__ import annotations
+
+import builtins
+import errno
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffrfs.archive.index import ROOT_INODE, Index
+from ffrfs.archive.opening import is_packed_folder, load_index
+from ffrfs.archive.reader import RecordReader
+from ffrfs.archive.shards import ArchivePath, Shards
+from ffrfs.errors import ChecksumError, FormatError
+
+__all__ = ["PackedFolder", "path_parts"]
+
+Bytes = NDArray[np.uint8]
+PathInArchive = str | bytes | os.PathLike[str]
+
+
+def path_parts(path: PathInArchive) -> list[bytes]:
+    """The names a path in an archive consists of: leading, doubled and trailing slashes and `.` are dropped.
+
+    `..` is kept as a name, and since no archive has it, it is not found: a path cannot climb out.
+    """
+    return [part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")]
+
+
+class PackedFolder:
+    """A folder packed by `pack_folder`, as HFAiLab/ffrecord's class of this name.
+
+    Args: ffr_file, as for `FileReader`; check_data, whether every file read is compared with its CRC32.
+    Attributes: index, the `Index` of names; path, the archive as messages name it; check_data.
+    Paths are relative to the packed folder. Raises: OSError, ArchiveError; FormatError if the archive has no tree.
+    Safe under threads and fork; pickles as its arguments.
+    Source: HFAiLab/ffrecord package.py.
+    """
+
+    def __init__(self, ffr_file: ArchivePath | Iterable[ArchivePath], check_data: bool = True) -> None:
+        self._arguments = (ffr_file if isinstance(ffr_file, (str, os.PathLike)) else list(ffr_file), check_data)
+        self._shards: Shards | None = Shards(self._arguments[0])
+        self.path = self._shards.path
+        self.check_data = check_data
+        self.index: Index = load_index(self._shards)
+        if not is_packed_folder(self._shards, self.index.records):
+            raise FormatError(
+                self.path,
+                "this archive has records but no tree of names, so it is no packed folder; FileReader reads it",
+            )
+        self._reader = RecordReader(self._shards, self.index.records, check_data)
+
+    def num_files(self) -> int:
+        """The number of files in the folder."""
+        return self.index.files
+
+    def exists(self, path: PathInArchive) -> bool:
+        """Whether there is a file or folder at this path."""
+        return self._find(path) != 0
+
+    def is_file(self, path: PathInArchive) -> bool:
+        """Whether there is a file at this path."""
+        inode = self._find(path)
+        return inode != 0 and not self.index.is_directory(inode)
+
+    def is_dir(self, path: PathInArchive) -> bool:
+        """Whether there is a folder at this path."""
+        inode = self._find(path)
+        return inode != 0 and self.index.is_directory(inode)
+
+    def size(self, path: PathInArchive) -> int:
+        """The size in bytes of the file at this path. Raises as `read_one`."""
+        return self.index.records.length(self._record(path))
+
+    def list(
+        self, path: PathInArchive | None = None, list_file: bool = True, list_dir: bool = True, recursive: bool = False
+    ) -> builtins.list[str | Path]:
+        """What is in a folder, in the order of names, a folder before what is in it.
+
+        Args: path, the folder, by default the whole archive; list_file, list_dir, what to name; recursive, whether to
+        go down. Returns: names (str), and for what lies deeper paths relative to the folder (Path), as the reference
+        does. Raises: FileNotFoundError, NotADirectoryError.
+        """
+        inode = ROOT_INODE if path is None else self._resolve(path)
+        if not self.index.is_directory(inode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._name(path or ""))
+        return [entry for entry, _ in self._walk(inode, None, list_file, list_dir, recursive)]
+
+    def read_one(self, fname: PathInArchive) -> Bytes:
+        """The contents of a file, uint8, shape (size,).
+
+        Raises: FileNotFoundError, NotADirectoryError, IsADirectoryError; ChecksumError, TruncatedError, OSError.
+        """
+        record = self._record(fname)
+        self._check_open()
+        try:
+            return self._reader.read_one(record)
+        except ChecksumError as error:
+            raise self._named(error, [fname], [record]) from None
+
+    def read(self, fnames: Iterable[PathInArchive]) -> builtins.list[Bytes]:
+        """The contents of many files, read as one batch, in the order asked for. Raises as `read_one`."""
+        paths = list(fnames)
+        numbers = [self._record(path) for path in paths]
+        self._check_open()
+        try:
+            return self._reader.read(numbers)
+        except ChecksumError as error:
+            raise self._named(error, paths, numbers) from None
+
+    def close(self) -> None:
+        """Close the files; reading afterwards raises ValueError."""
+        if self._shards is not None:
+            self._reader.close()
+            self._shards.close()
+            self._shards = None
+
+    def __enter__(self) -> PackedFolder:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PackedFolder, self._arguments
+
+    def _find(self, path: PathInArchive) -> int:
+        inode, lookup = ROOT_INODE, self.index.lookup
+        for part in path_parts(path):
+            inode = lookup(inode, part)
+            if inode == 0:
+                return 0
+        return inode
+
+    def _resolve(self, path: PathInArchive) -> int:
+        """The inode at a path. Raises: FileNotFoundError, NotADirectoryError."""
+        inode, lookup = ROOT_INODE, self.index.lookup
+        for part in path_parts(path):
+            if self.index.is_directory(inode):
+                inode = lookup(inode, part)
+                if inode == 0:
+                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._name(path))
+            else:
+                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._name(path))
+        return inode
+
+    def _record(self, path: PathInArchive) -> int:
+        record = self.index.record(self._resolve(path))
+        if record < 0:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._name(path))
+        return record
+
+    def _walk(
+        self, inode: int, above: Path | None, list_file: bool, list_dir: bool, recursive: bool
+    ) -> Iterator[tuple[str | Path, int]]:
+        for child in self.index.children(inode):
+            name = os.fsdecode(self.index.name(child))
+            entry = name if above is None else above / name
+            directory = self.index.is_directory(child)
+            if list_dir if directory else list_file:
+                yield entry, child
+            if directory and recursive:
+                yield from self._walk(child, Path(entry), list_file, list_dir, recursive)
+
+    def _name(self, path: PathInArchive) -> str:
+        """A path as errors show it: with the archive that it is in."""
+        return f"{self.path}/{os.fsdecode(path).lstrip('/')}"
+
+    def _named(
+        self, error: ChecksumError, paths: builtins.list[PathInArchive], numbers: builtins.list[int]
+    ) -> ChecksumError:
+        """The same error with the file's name in its text."""
+        name = os.fsdecode(paths[numbers.index(error.record)])
+        return ChecksumError(error.path, f"{name}: {error.problem}", **error.facts)
+
+    def _check_open(self) -> None:
+        if self._shards is None:
+            raise ValueError(f"the packed folder {self.path} is closed")

@@ -1,0 +1,74 @@
+"""From the files of an archive to its index: mapped from the sidecar if there is a good one, else built."""
+
+from __future__ import annotations
+
+from ffrfs.archive.index import Index, build_index
+from ffrfs.archive.layout import TREE_MAGIC, crc32
+from ffrfs.archive.records import Records
+from ffrfs.archive.shards import Shards
+from ffrfs.archive.sidecar import find_sidecar, save_sidecar
+from ffrfs.archive.tree import Tree, numbered_tree, parse_tree
+from ffrfs.errors import ChecksumError
+
+__all__ = ["build", "is_packed_folder", "load_index", "load_records"]
+
+# Below this many rows building takes milliseconds, and a file beside the archive would be litter.
+_KEEP_ROWS = 10_000
+
+
+def load_index(shards: Shards) -> Index:
+    """The index of an open archive; an archive without a tree is one directory of numbered files.
+
+    Raises: FormatError, TruncatedError, ChecksumError if header or tree are wrong. A large index that had to be built
+    is kept in a sidecar, if there is a place for one.
+    """
+    found = find_sidecar(shards)
+    if found is not None:
+        return found[1]
+    index = build(shards)
+    if len(index) >= _KEEP_ROWS:
+        save_sidecar(index, shards)
+    return index
+
+
+def load_records(shards: Shards) -> Records:
+    """The record list alone, for readers that need no names. Raises as `load_index`."""
+    found = find_sidecar(shards)
+    return found[1].records if found is not None else _records(shards)
+
+
+def build(shards: Shards) -> Index:
+    """Build the index from the archive itself, whatever is kept. Raises as `load_index`."""
+    records = _records(shards)
+    tree = _read_tree(shards, records) if is_packed_folder(shards, records) else numbered_tree(len(records))
+    return build_index(shards.path, tree, records)
+
+
+def is_packed_folder(shards: Shards, records: Records) -> bool:
+    """Whether the last record is a tree."""
+    if len(records) == 0 or records.length(len(records) - 1) <= len(TREE_MAGIC):
+        return False
+    shard, offset, _ = records.extent(len(records) - 1)
+    return bytes(shards.read(shard, offset, len(TREE_MAGIC))) == TREE_MAGIC
+
+
+def _records(shards: Shards) -> Records:
+    return Records.of_headers([shards.header(shard) for shard in range(len(shards.paths))])
+
+
+def _read_tree(shards: Shards, records: Records) -> Tree:
+    record = len(records) - 1
+    shard, offset, length = records.extent(record)
+    path = shards.paths[shard]
+    blob = bytes(shards.read(shard, offset, length))
+    actual, expected = crc32(blob), records.checksum(record)
+    if actual != expected:
+        raise ChecksumError(
+            path,
+            f"its tree of names (record {record}, at byte {offset}) has checksum {actual:#010x},"
+            f" it should be {expected:#010x}: the archive is damaged there",
+            record=record,
+            expected=expected,
+            actual=actual,
+        )
+    return parse_tree(path, blob, len(TREE_MAGIC), record, offset)

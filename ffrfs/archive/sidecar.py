@@ -1,0 +1,209 @@
+"""The index as a file that every process maps: written once, shared by all, never trusted without a reason.
+
+    at          size  field
+    0           8     "ffrfsidx"
+    8           4     version, uint32
+    12          4     h, the size of the JSON header, uint32
+    16          4     CRC32 of the JSON header
+    20          h     {"stamps": [[name, size, mtime_ns, checksum], …], "arrays": {name: [offset, count]}, "crc": …}
+    …                 the arrays of `Index.ARRAYS`, little-endian, each at a multiple of 64 bytes
+
+It lies beside the archive, else in the user's cache folder. It is used only if its stamps are those of the shards that
+are open, its checksums are right, and only the archive's owner, root or this user can have written it. Anything else is
+ignored and the index is built anew, so a lost or broken sidecar costs time and nothing more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import logging
+import mmap
+import os
+import stat
+import struct
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ffrfs.archive.index import Index
+from ffrfs.archive.layout import crc32
+from ffrfs.archive.shards import Shards
+
+__all__ = ["find_sidecar", "load_sidecar", "save_sidecar", "sidecar_paths"]
+
+logger = logging.getLogger(__name__)
+
+VERSION = 1
+_MAGIC = b"ffrfsidx"
+_PREFIX = struct.Struct("<8sIII")
+_ALIGNMENT = 64
+_MAX_HEADER_BYTES = 1 << 24
+_CRC_CHUNK_BYTES = 1 << 26
+
+
+class _Unusable(Exception):
+    """Why a sidecar is not used."""
+
+
+def sidecar_paths(shards: Shards) -> list[str]:
+    """Where the index of an archive may lie, the preferred place first: beside the archive, then the user's cache."""
+    absolute = os.path.abspath(shards.path)
+    beside = os.path.join(absolute, "ffrfs.index") if shards.folder is not None else absolute + ".index"
+    key = hashlib.sha256("\0".join(map(os.path.realpath, shards.paths)).encode("utf-8", "surrogateescape")).hexdigest()
+    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    cached = os.path.join(cache, "ffrfs", f"{os.path.basename(absolute)}-{key[:16]}.index")
+    # A list of files is no place of its own, so only the cache can say which list an index belongs to.
+    return [cached] if shards.folder is None and len(shards.paths) > 1 else [beside, cached]
+
+
+def find_sidecar(shards: Shards) -> tuple[str, Index] | None:
+    """The first usable index of the archive and its path, or None. Never raises for a bad one; it is logged."""
+    for path in sidecar_paths(shards):
+        index = load_sidecar(path, shards)
+        if index is not None:
+            return path, index
+    return None
+
+
+def load_sidecar(path: str, shards: Shards) -> Index | None:
+    """Map the index at `path` if it is one of this archive and may be trusted, else return None."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        logger.info("index %s is not used: %s", path, error.strerror)
+        return None
+    try:
+        _check_writers(fd, shards)
+        return Index(_map_arrays(fd, shards))
+    except (_Unusable, OSError, ValueError, KeyError, TypeError, IndexError) as problem:
+        logger.info("index %s is not used: %s", path, problem)
+        return None
+    finally:
+        os.close(fd)
+
+
+def save_sidecar(index: Index, shards: Shards) -> str | None:
+    """Write the index where it will be found. Atomic: two processes doing it at once is harmless.
+
+    Returns: the path, or None if neither place can be written or the archive has no header checksum to bind it to.
+    """
+    stamps = [astuple(shards.stamp(shard)) for shard in range(len(shards.paths))]
+    if not all(checksum for *_, checksum in stamps):
+        return None
+    for path in sidecar_paths(shards):
+        try:
+            if path == sidecar_paths(shards)[-1]:
+                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+            _write(path, index, stamps, shards)
+        except OSError as error:
+            logger.info("no index is kept at %s: %s", path, error.strerror)
+        else:
+            return path
+    return None
+
+
+def _check_writers(fd: int, shards: Shards) -> None:
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        raise _Unusable("it is no regular file")
+    trusted = {0, os.geteuid(), os.fstat(shards.descriptors[0]).st_uid}
+    if status.st_uid not in trusted:
+        raise _Unusable(f"it belongs to user {status.st_uid}, who does not own the archive")
+    if status.st_mode & 0o022:
+        raise _Unusable("others than its owner can write it")
+
+
+def _map_arrays(fd: int, shards: Shards) -> dict[str, NDArray[Any]]:
+    size = os.fstat(fd).st_size
+    if size < _PREFIX.size:
+        raise _Unusable("it is too short")
+    view = mmap.mmap(fd, size, prot=mmap.PROT_READ)
+    magic, version, header_size, header_crc = _PREFIX.unpack_from(view)
+    if magic != _MAGIC or version != VERSION:
+        raise _Unusable("it is of another version")
+    if header_size > min(_MAX_HEADER_BYTES, size - _PREFIX.size):
+        raise _Unusable("its header is cut short")
+    text = view[_PREFIX.size : _PREFIX.size + header_size]
+    if crc32(text) != header_crc:
+        raise _Unusable("its header's checksum is wrong")
+    header = json.loads(text)
+    stamps = [list(astuple(shards.stamp(shard))) for shard in range(len(shards.paths))]
+    if header["stamps"] != stamps or not all(stamp[3] for stamp in stamps):
+        raise _Unusable("the archive has changed since it was made")
+    begin = _aligned(_PREFIX.size + header_size)
+    if _payload_crcs(view, begin) != header["crcs"]:
+        raise _Unusable("its checksum is wrong")
+    arrays: dict[str, NDArray[Any]] = {
+        name: np.frombuffer(view, dtype, header["arrays"][name][1], header["arrays"][name][0])
+        for name, dtype in Index.ARRAYS.items()
+    }
+    return arrays
+
+
+def _payload_crcs(view: mmap.mmap, begin: int) -> list[int]:
+    """CRC32 of each 64 MiB of the arrays; the CRC does not hold the GIL, so two cores check twice as fast."""
+    chunks = [(at, min(at + _CRC_CHUNK_BYTES, len(view))) for at in range(begin, len(view), _CRC_CHUNK_BYTES)]
+    with memoryview(view) as whole:
+
+        def crc(chunk: tuple[int, int]) -> int:
+            with whole[chunk[0] : chunk[1]] as part:
+                return crc32(part)
+
+        if len(chunks) < 2:
+            return list(map(crc, chunks))
+        with ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1)) as pool:
+            return list(pool.map(crc, chunks))
+
+
+def _write(path: str, index: Index, stamps: list[tuple[object, ...]], shards: Shards) -> None:
+    places, end = {}, 0
+    for name in Index.ARRAYS:
+        places[name] = (end, len(index.arrays[name]))
+        end = _aligned(end + index.arrays[name].nbytes)
+    payload = bytearray(end)
+    for name, (at, _) in places.items():
+        array = index.arrays[name]
+        payload[at : at + array.nbytes] = array.tobytes()
+    crcs = [crc32(memoryview(payload)[at : at + _CRC_CHUNK_BYTES]) for at in range(0, end, _CRC_CHUNK_BYTES)]
+
+    def header(begin: int) -> bytes:
+        arrays = {name: [begin + at, count] for name, (at, count) in places.items()}
+        return json.dumps({"stamps": stamps, "arrays": arrays, "crcs": crcs}).encode()
+
+    # Where the arrays begin depends on the header's size, which depends on the digits of where they begin: leave room.
+    begin = _aligned(_PREFIX.size + len(header(end)) + _ALIGNMENT)
+    text = header(begin).ljust(begin - _PREFIX.size)
+    with _replacement(path, os.fstat(shards.descriptors[0]).st_mode) as fd:
+        os.write(fd, _PREFIX.pack(_MAGIC, VERSION, len(text), crc32(text)) + text)
+        view = memoryview(payload)
+        while view:
+            view = view[os.write(fd, view) :]
+
+
+@contextlib.contextmanager
+def _replacement(path: str, archive_mode: int) -> Iterator[int]:
+    """A descriptor whose file takes the place of `path` if the block ends well, for those who can read the archive."""
+    fd, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + ".", suffix=".tmp", dir=os.path.dirname(path))
+    try:
+        yield fd
+        os.fchmod(fd, archive_mode & 0o444 | 0o600)
+        os.fsync(fd)
+        os.rename(temporary, path)
+    except BaseException:
+        os.unlink(temporary)
+        raise
+    finally:
+        os.close(fd)
+
+
+def _aligned(position: int) -> int:
+    return -(-position // _ALIGNMENT) * _ALIGNMENT
