@@ -86,7 +86,7 @@ class PackedFolder:
         go down. Returns: names (str), and for what lies deeper paths relative to the folder (Path), as the reference
         does. Raises: FileNotFoundError, NotADirectoryError.
         """
-        inode = ROOT_INODE if path is None else self._resolve(path)
+        inode = ROOT_INODE if path is None else self.inode(path)
         if not self.index.is_directory(inode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._name(path or ""))
         return [entry for entry, _ in self._walk(inode, None, list_file, list_dir, recursive)]
@@ -137,8 +137,8 @@ class PackedFolder:
                 return 0
         return inode
 
-    def _resolve(self, path: PathInArchive) -> int:
-        """The inode at a path. Raises: FileNotFoundError, NotADirectoryError."""
+    def inode(self, path: PathInArchive) -> int:
+        """The inode of what is at this path. Raises: FileNotFoundError, NotADirectoryError."""
         inode, lookup = ROOT_INODE, self.index.lookup
         for part in path_parts(path):
             if self.index.is_directory(inode):
@@ -150,7 +150,7 @@ class PackedFolder:
         return inode
 
     def _record(self, path: PathInArchive) -> int:
-        record = self.index.record(self._resolve(path))
+        record = self.index.record(self.inode(path))
         if record < 0:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._name(path))
         return record

@@ -1,0 +1,5 @@
+"""`python -m ffrfs`."""
+
+from ffrfs.cli import main
+
+main()

@@ -1,0 +1,87 @@
+"""Going to the background: the command waits until the mount answers, or passes on why it does not."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from typing import NoReturn
+
+from ffrfs.errors import FfrfsError, MountError
+
+__all__ = ["Foreground", "Launch", "in_background"]
+
+
+class Foreground:
+    """Who started a mount, as far as the mount is concerned: somebody who need not be told anything."""
+
+    def mounted(self) -> None:
+        """The mount is made; processes that serve it start next."""
+
+    def ready(self) -> None:
+        """The mount answers."""
+
+
+class Launch(Foreground):
+    """The command that started a background mount and waits at the other end of a pipe."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = pipe
+
+    def mounted(self) -> None:
+        """Let go of the terminal and the working folder, before there are workers that would keep them."""
+        os.chdir("/")
+        null = os.open(os.devnull, os.O_RDWR)
+        for stream in range(3):
+            os.dup2(null, stream)
+        os.close(null)
+
+    def ready(self) -> None:
+        """Let the command return."""
+        self._send(os.getpid())
+
+    def failed(self, error: Exception) -> None:
+        """Let the command say why; after `ready` nobody listens, and the log has it."""
+        if self._pipe >= 0:
+            self._send(error)
+
+    def _send(self, message: object) -> None:
+        os.write(self._pipe, pickle.dumps(message))
+        os.close(self._pipe)
+        self._pipe = -1
+
+
+def in_background(serve: Callable[[Launch], int]) -> int:
+    """Run `serve` in a daemon process.
+
+    Args: serve, which tells its argument how far it has come and returns an exit status when the mount has ended.
+    Returns: the daemon's process id, once the mount answers. Raises: what `serve` raised before that.
+    """
+    reader, writer = os.pipe2(os.O_CLOEXEC)
+    child = os.fork()
+    if child == 0:
+        os.close(reader)
+        os.setsid()
+        if os.fork() > 0:  # not a session leader, so it never gets a terminal
+            os._exit(0)
+        _run(serve, Launch(writer))
+    os.close(writer)
+    os.waitpid(child, 0)
+    with open(reader, "rb") as pipe:
+        message = pipe.read()
+    if not message:
+        raise MountError("the mount daemon ended before the mount answered; its log says why")
+    outcome = pickle.loads(message)  # noqa: S301 - from our own child
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return int(outcome)
+
+
+def _run(serve: Callable[[Launch], int], launch: Launch) -> NoReturn:
+    status = 1
+    try:
+        status = serve(launch)
+    except (FfrfsError, OSError) as error:
+        launch.failed(error)
+    finally:
+        os._exit(status)

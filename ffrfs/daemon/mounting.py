@@ -1,0 +1,188 @@
+"""Mounting an archive: from paths and options to a running supervisor with its workers."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pyfuse3
+import trio
+
+from ffrfs.archive.opening import load_index
+from ffrfs.archive.shards import Shards
+from ffrfs.daemon.background import Foreground
+from ffrfs.daemon.mountpoint import check_mountpoint, clean_stale, find_mount, unmount
+from ffrfs.daemon.notify import notify
+from ffrfs.daemon.options import MountOptions
+from ffrfs.daemon.supervisor import Supervisor
+from ffrfs.daemon.worker import can_clone, run_worker
+from ffrfs.errors import MountError
+from ffrfs.fs.content import Content
+from ffrfs.fs.loop import FuseLoop
+from ffrfs.fs.operations import ArchiveOperations
+from ffrfs.fs.options import TreeOptions
+from ffrfs.fs.state import SharedState
+
+__all__ = ["PreparedMount", "prepare"]
+
+logger = logging.getLogger(__name__)
+
+_ANSWER_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class PreparedMount:
+    """A mount about which everything was checked that can be before it is made."""
+
+    shards: Shards
+    mountpoint: str
+    options: MountOptions
+
+    def serve(self, launch: Foreground) -> int:
+        """Mount, tell `launch` how far it has come, serve until it ends; returns the exit status.
+
+        Raises: MountError, ArchiveError, OSError before the mount answers.
+        """
+        return _serve(self, launch)
+
+
+def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) -> PreparedMount:
+    """Open the archive and check the mount point; a dead mount of ffrfs there is cleaned first.
+
+    Raises: MountError, ArchiveError, OSError.
+    """
+    shards = Shards(archive)
+    load_index(shards)  # built and kept, or found wrong, while there is still somebody to tell
+    if clean_stale(mountpoint):
+        logger.warning("cleaned a dead mount at %s", mountpoint)
+    check_mountpoint(mountpoint, shards.paths, options.nonempty)
+    if not os.path.exists("/dev/fuse"):
+        raise MountError(
+            "there is no /dev/fuse here: load the kernel module fuse, or give the container --device /dev/fuse"
+            " (without a mount, use the backend 'ffrecord' in process)"
+        )
+    return PreparedMount(shards, mountpoint, options)
+
+
+def _serve(mount: PreparedMount, launch: Foreground) -> int:
+    options, shards = mount.options, mount.shards
+    index = load_index(shards)
+    workers = options.workers if can_clone() else 1
+    if workers < options.workers:
+        logger.info("this user cannot open /dev/fuse, so one worker serves instead of %d", options.workers)
+    state = SharedState(workers, len(index.records), len(index))
+    loop = FuseLoop()
+    loop.install()
+    tree = TreeOptions(
+        uid=os.geteuid() if options.uid is None else options.uid,
+        gid=os.getegid() if options.gid is None else options.gid,
+        umask=options.umask,
+        mtime_ns=shards.mtime_ns(),
+        fill_bytes=options.fill_bytes,
+    )
+    operations = ArchiveOperations(index, Content(shards, index, state), tree, state, loop)
+    session_fd = _mount(operations, loop, mount)
+    launch.mounted()
+    supervisor_pid = os.getpid()
+
+    def worker(row: int) -> Callable[[], int]:
+        def role() -> int:
+            operations.become_worker(row, workers)
+            return run_worker(loop, session_fd, supervisor_pid, shared=workers > 1)
+
+        return role
+
+    supervisor = Supervisor(
+        mount.mountpoint,
+        session_fd,
+        [worker(row) for row in range(workers)],
+        respawn=can_clone(),
+        on_hangup=lambda: _report_replacement(shards),
+    )
+    supervisor.start()
+    _wait_until_it_answers(mount.mountpoint)
+    _tune_connection(mount.mountpoint, options)
+    status = f"{shards.path} at {mount.mountpoint}: {index.files} files, {workers} workers"
+    logger.info("serving %s", status)
+    notify("READY=1", f"STATUS=serving {status}")
+    launch.ready()
+    return supervisor.run()
+
+
+def _mount(operations: ArchiveOperations, loop: FuseLoop, mount: PreparedMount) -> int:
+    """Mount and answer FUSE_INIT; returns the session's descriptor."""
+    options = mount.options
+    fuse_options = {"default_permissions", "ro", "subtype=ffrfs", *options.kernel}
+    fsname = options.fsname if options.fsname is not None else os.path.abspath(mount.shards.path)
+    fuse_options.add("fsname=" + fsname.replace("\\", "\\\\").replace(",", "\\,"))
+    if options.allow_other:
+        fuse_options.add("allow_other")
+    try:
+        pyfuse3.init(operations, mount.mountpoint, fuse_options)
+    except RuntimeError as error:
+        raise MountError(_why_not_mounted(mount.mountpoint, options)) from error
+    trio.run(loop.until_init)
+    return loop.session_fd
+
+
+def _why_not_mounted(mountpoint: str, options: MountOptions) -> str:
+    if options.allow_other and os.geteuid() != 0:
+        return (
+            f"{mountpoint} could not be mounted: for allow_other, /etc/fuse.conf must have the line 'user_allow_other';"
+            " libfuse's own message is above"
+        )
+    return f"{mountpoint} could not be mounted; libfuse's own message is above"
+
+
+def _wait_until_it_answers(mountpoint: str) -> None:
+    """Ask the mount for its root in a child process, so that a mount that hangs does not hang the supervisor."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        with contextlib.suppress(OSError):
+            status = 0 if os.stat(mountpoint).st_ino == 1 else 1
+        os._exit(status)
+    deadline = time.monotonic() + _ANSWER_SECONDS
+    while time.monotonic() < deadline:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            if status == 0:
+                return
+            break
+        signal.sigtimedwait({signal.SIGCHLD}, 0.05)
+    else:
+        os.kill(child, signal.SIGKILL)
+    with contextlib.suppress(MountError):
+        unmount(mountpoint)
+    raise MountError(f"{mountpoint} was mounted but does not answer; it was unmounted again")
+
+
+def _tune_connection(mountpoint: str, options: MountOptions) -> None:
+    """Let the kernel ask for more at once, where this process has the right to say so."""
+    mount = find_mount(mountpoint)
+    if mount is None:
+        return
+    settings = {
+        f"/sys/class/bdi/{mount.device}/read_ahead_kb": options.read_ahead_kib,
+        f"/sys/fs/fuse/connections/{mount.connection}/max_background": 128,
+        f"/sys/fs/fuse/connections/{mount.connection}/congestion_threshold": 96,
+    }
+    for path, number in settings.items():
+        try:
+            with open(path, "w", encoding="ascii") as setting:
+                setting.write(str(number))
+        except OSError as error:
+            logger.debug("%s stays as it is: %s", path, error.strerror)
+
+
+def _report_replacement(shards: Shards) -> None:
+    for fd, path in zip(shards.descriptors, shards.paths, strict=True):
+        with contextlib.suppress(OSError):
+            if os.path.samestat(os.fstat(fd), os.stat(path)):
+                continue
+        logger.warning("%s was replaced or removed: the mount goes on showing what it had; mount anew to see it", path)

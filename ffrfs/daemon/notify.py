@@ -1,0 +1,31 @@
+"""Telling systemd how the daemon is, by the sd_notify protocol: one datagram to the socket in NOTIFY_SOCKET."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+__all__ = ["notify", "watchdog_seconds"]
+
+
+def notify(*assignments: str) -> None:
+    """Send assignments such as READY=1 or STATUS=…; does nothing where nobody listens. Source: sd_notify(3)."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    if address.startswith("@"):  # the abstract namespace
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
+            channel.connect(address)
+            channel.sendall("\n".join(assignments).encode("utf-8", "replace"))
+    except OSError:
+        pass  # who started us has gone; that is no reason to stop serving
+
+
+def watchdog_seconds() -> float | None:
+    """How often systemd wants WATCHDOG=1 at least, or None. Source: sd_watchdog_enabled(3)."""
+    pid, microseconds = os.environ.get("WATCHDOG_PID"), os.environ.get("WATCHDOG_USEC")
+    if not microseconds or (pid and int(pid) != os.getpid()):
+        return None
+    return int(microseconds) / 1e6

@@ -1,0 +1,212 @@
+"""The process that keeps a mount alive: it answers no request, it starts workers anew, and it ends them all.
+
+It lets trio wait for signals and the watchdog. Processes are forked only between two runs of trio, and the supervisor
+never has a second thread, so a fork is always safe.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import gc
+import logging
+import os
+import select
+import signal
+import sys
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import trio
+
+from ffrfs.daemon.log import reopen_log
+from ffrfs.daemon.mountpoint import find_mount, unmount
+from ffrfs.daemon.notify import notify, watchdog_seconds
+from ffrfs.daemon.worker import SESSION_ENDED
+from ffrfs.errors import MountError
+
+__all__ = ["Supervisor"]
+
+logger = logging.getLogger(__name__)
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+_QUICK_RESTARTS = 20  # within ten seconds; then something is wrong, and workers are started more slowly
+_STOP_SECONDS = 2.0
+
+
+class Supervisor:
+    """Keeps the processes of one mount.
+
+    Args: mountpoint; session_fd, the mount's descriptor, held open so that the mount outlives any worker; roles, one
+    function for each process to keep, which runs in the child and returns its exit status; respawn, False where a dead
+    worker's requests could never be answered by another; on_hangup, called for SIGHUP.
+    """
+
+    def __init__(
+        self,
+        mountpoint: str,
+        session_fd: int,
+        roles: list[Callable[[], int]],
+        respawn: bool,
+        on_hangup: Callable[[], None],
+    ) -> None:
+        self._mountpoint, self._session_fd, self._roles = mountpoint, session_fd, roles
+        self._respawn, self._on_hangup = respawn, on_hangup
+        self._processes: dict[int, int] = {}  # pid -> number of its role
+        self._restarts: deque[float] = deque(maxlen=_QUICK_RESTARTS)
+        self._unmounting = self._ended = False
+        self._failed = False
+
+    def start(self) -> None:
+        """Start all processes. From here on signals wait until `run` takes them."""
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        gc.collect()
+        gc.freeze()  # keeps the collector from writing to pages that the workers share
+        self._start_missing()
+
+    def run(self) -> int:
+        """Serve until unmounted or told to stop; returns the exit status."""
+        watchdog = watchdog_seconds()
+        while not self._ended:
+            self._start_missing()
+            trio.run(self._watch, watchdog)
+        notify("STOPPING=1", "STATUS=unmounted")
+        self._stop_processes()
+        return 1 if self._failed else 0
+
+    async def _watch(self, watchdog: float | None) -> None:
+        """Take signals until processes are missing or the mount has ended."""
+        with trio.open_signal_receiver(*_SIGNALS) as signals, _unblocked():
+            async with trio.open_nursery() as nursery:
+                if watchdog is not None:
+                    nursery.start_soon(self._feed_watchdog, watchdog / 2)
+                self._reap()
+                while not self._ended and not self._missing():
+                    self._handle(await anext(aiter(signals)))
+                nursery.cancel_scope.cancel()
+
+    async def _feed_watchdog(self, seconds: float) -> None:
+        while True:
+            notify("WATCHDOG=1")
+            await trio.sleep(seconds)
+
+    def _handle(self, number: int) -> None:
+        if number == signal.SIGCHLD:
+            self._reap()
+        elif number == signal.SIGHUP:
+            reopen_log()
+            self._on_hangup()
+        elif number == signal.SIGUSR1:
+            self._dump_state()
+        else:
+            self._begin_unmount(signal.Signals(number).name)
+
+    def _begin_unmount(self, why: str) -> None:
+        if self._unmounting:
+            logger.warning("%s again: not waiting for open files any longer", why)
+            self._ended = True
+            return
+        self._unmounting = True
+        notify("STOPPING=1", "STATUS=unmounting, open files may be read to their end")
+        logger.info("%s: unmounting %s; open files may be read to their end", why, self._mountpoint)
+        try:
+            unmount(self._mountpoint)
+        except MountError as error:
+            if find_mount(self._mountpoint) is not None:
+                logger.error("%s", error)
+        # The workers end when the last open file is closed: the kernel then ends the connection.
+
+    def _dump_state(self) -> None:
+        logger.info("processes of %s, supervisor %d: %s", self._mountpoint, os.getpid(), self._processes)
+        handler = logging.getLogger().handlers[0]
+        stream = getattr(handler, "stream", sys.stderr)
+        faulthandler.dump_traceback(stream, all_threads=True)
+
+    def _missing(self) -> list[int]:
+        running = set(self._processes.values())
+        return [number for number in range(len(self._roles)) if number not in running]
+
+    def _start_missing(self) -> None:
+        for number in self._missing():
+            now = time.monotonic()
+            if len(self._restarts) == _QUICK_RESTARTS and now - self._restarts[0] < 10:
+                time.sleep(0.5)
+            supervisor = os.getpid()
+            pid = os.fork()
+            if pid == 0:
+                self._become(number, supervisor)
+            self._processes[pid] = number
+
+    def _become(self, number: int, supervisor: int) -> None:
+        status = 3
+        try:
+            status = self._roles[number]()
+        except BaseException:
+            logger.exception("process %d of supervisor %d ended", os.getpid(), supervisor)
+        finally:
+            logging.shutdown()
+            os._exit(status)
+
+    def _reap(self) -> None:
+        """Note the processes that have ended, and whether the mount has with them."""
+        for pid, status in _ended_children():
+            number = self._processes.pop(pid, None)
+            if number is None:
+                continue
+            if status == SESSION_ENDED or self._connection_ended():
+                self._session_ended()
+            elif self._respawn:
+                self._restarts.append(time.monotonic())
+                logger.warning("process %d ended with status %d; starting another", pid, status)
+            else:
+                logger.error("worker %d ended with status %d; the mount cannot go on without it", pid, status)
+                self._ended = self._failed = True
+
+    def _session_ended(self) -> None:
+        if self._ended:
+            return
+        self._ended = True
+        if find_mount(self._mountpoint) is not None and not self._unmounting:
+            self._failed = True
+            logger.error(
+                "the connection of %s was aborted; the dead mount stays until it is unmounted", self._mountpoint
+            )
+        else:
+            logger.info("%s is unmounted", self._mountpoint)
+
+    def _connection_ended(self) -> bool:
+        poll = select.poll()
+        poll.register(self._session_fd, 0)
+        return bool(poll.poll(0))  # POLLERR needs not be asked for
+
+    def _stop_processes(self) -> None:
+        """End all processes. A SIGTERM just before a receive is lost until the next request, so it is repeated."""
+        deadline = time.monotonic() + _STOP_SECONDS
+        while self._processes:
+            number = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
+            for pid in self._processes:
+                os.kill(pid, number)
+            signal.sigtimedwait({signal.SIGCHLD}, 0.05)
+            for pid, _ in _ended_children():
+                self._processes.pop(pid, None)
+
+
+def _ended_children() -> Iterator[tuple[int, int]]:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        yield pid, os.waitstatus_to_exitcode(status)
+
+
+@contextmanager
+def _unblocked() -> Iterator[None]:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)

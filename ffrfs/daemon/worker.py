@@ -1,0 +1,66 @@
+"""One worker process of a mount: its own channel to the kernel, and requests until it is told to stop."""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import logging
+import os
+import signal
+import struct
+import sys
+
+import trio
+
+from ffrfs.fs.loop import FuseLoop
+
+__all__ = ["SESSION_ENDED", "can_clone", "run_worker"]
+
+logger = logging.getLogger(__name__)
+
+SESSION_ENDED = 10  # exit status: the mount was unmounted, or its connection aborted
+_DEVICE = "/dev/fuse"
+_FUSE_DEV_IOC_CLONE = 0x8004E500  # _IOR(229, 0, uint32)
+_PR_SET_PDEATHSIG = 1
+_SWITCH_INTERVAL_SECONDS = 0.0005  # a thread whose data has come should not wait longer for the interpreter
+
+
+def can_clone() -> bool:
+    """Whether this process may open channels of its own; where /dev/fuse is closed to users, only root may."""
+    return os.access(_DEVICE, os.R_OK | os.W_OK)
+
+
+def run_worker(loop: FuseLoop, session_fd: int, supervisor_pid: int, shared: bool) -> int:
+    """Answer requests until stopped or unmounted; to be called in a new child process.
+
+    Args: session_fd, the mount's descriptor in libfuse, in whose place a channel of this process is put; shared,
+    whether there are other workers, and channels of their own therefore needed.
+    Returns: the exit status, 0 if stopped, `SESSION_ENDED` if the connection ended.
+    """
+    _die_with(supervisor_pid)
+    signal.signal(signal.SIGTERM, lambda *_: loop.stop())
+    signal.signal(signal.SIGALRM, lambda *_: None)  # its use is to interrupt a receive
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
+        signal.signal(ignored, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
+    if can_clone():
+        _clone_channel(session_fd)
+    stopped = trio.run(loop.serve, shared)
+    return 0 if stopped else SESSION_ENDED
+
+
+def _die_with(supervisor_pid: int) -> None:
+    """Have the kernel end this process when its supervisor dies: nobody would restart it, and nobody could stop it."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != supervisor_pid:
+        os._exit(1)
+
+
+def _clone_channel(session_fd: int) -> None:
+    """Give libfuse a descriptor of its own in this process: if it is killed, only requests it has taken fail."""
+    channel = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    fcntl.ioctl(channel, _FUSE_DEV_IOC_CLONE, struct.pack("I", session_fd))
+    os.dup2(channel, session_fd, inheritable=False)
+    os.close(channel)

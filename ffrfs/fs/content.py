@@ -1,0 +1,134 @@
+"""File contents as a mount serves them: read from the shards, each record checked in full once per mount.
+
+`read_cached` never waits for storage; `read` may, and so runs in a thread. `load` reads a whole small record.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+from ffrfs.archive.index import Index
+from ffrfs.archive.layout import crc32
+from ffrfs.archive.reader import checksum_error
+from ffrfs.archive.shards import Shards
+from ffrfs.errors import ChecksumError
+from ffrfs.fs.state import BAD, GOOD, UNCHECKED, SharedState
+
+__all__ = ["Content"]
+
+logger = logging.getLogger(__name__)
+
+MAX_INLINE_BYTES = 1 << 20  # a record up to this size is read and checked in one go; one FUSE READ is never larger
+_CHECK_CHUNK_BYTES = 1 << 20
+
+
+class Content:
+    """The data of an archive's files.
+
+    Args: shards, index, the archive; state, where the processes of the mount note what they have checked.
+    """
+
+    def __init__(self, shards: Shards, index: Index, state: SharedState) -> None:
+        self._shards, self._index, self._records, self._state = shards, index, index.records, state
+        self._buffer = memoryview(bytearray(MAX_INLINE_BYTES))
+        self._can_tell_cached = True
+        for fd in shards.descriptors:
+            # Records are read whole, and in an order that the kernel cannot guess; `prefetcher` reads ahead.
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+
+    def read_cached(self, inode: int, offset: int, size: int) -> memoryview | None:
+        """Bytes [offset, offset + size) of a file if the archive's pages are in memory, else None.
+
+        The view is of a buffer that the next call overwrites. Raises: ChecksumError; never waits for storage.
+        """
+        record = self._index.record(inode)
+        shard, begin, length = self._records.extent(record)
+        size = min(size, length - offset)
+        if size <= 0:
+            return self._buffer[:0]
+        checked = self._state.checked[record]
+        if checked == GOOD:
+            return self._cached(shard, begin + offset, size) if size <= MAX_INLINE_BYTES else None
+        if checked == BAD:
+            raise self._known_bad(inode, record)
+        if length > MAX_INLINE_BYTES:
+            return None
+        whole = self._cached(shard, begin, length)
+        if whole is None:
+            return None
+        self._check(inode, record, crc32(whole))
+        return whole[offset : offset + size]
+
+    def load_cached(self, inode: int) -> memoryview | None:
+        """The whole of a record of at most `MAX_INLINE_BYTES`; otherwise as `read_cached`."""
+        return self.read_cached(inode, 0, MAX_INLINE_BYTES)
+
+    def read(self, inode: int, offset: int, size: int) -> bytearray | memoryview:
+        """Bytes [offset, offset + size) of a file, however long that takes. Called in a thread.
+
+        Raises: ChecksumError, TruncatedError, OSError.
+        """
+        record = self._index.record(inode)
+        shard, begin, length = self._records.extent(record)
+        size = min(size, length - offset)
+        if size <= 0:
+            return bytearray()
+        if self._state.checked[record] == UNCHECKED:
+            if length <= MAX_INLINE_BYTES:
+                whole = self._shards.read(shard, begin, length)
+                self._check(inode, record, crc32(whole))
+                return memoryview(whole)[offset : offset + size]
+            self._check_large(inode, record)
+        if self._state.checked[record] == BAD:
+            raise self._known_bad(inode, record)
+        return self._shards.read(shard, begin + offset, size)
+
+    def _cached(self, shard: int, offset: int, size: int) -> memoryview | None:
+        if not self._can_tell_cached:
+            return None
+        part = self._buffer[:size]
+        try:
+            count = os.preadv(self._shards.descriptors[shard], [part], offset, os.RWF_NOWAIT)
+        except BlockingIOError:
+            return None
+        except OSError as error:
+            self._can_tell_cached = False
+            logger.info(
+                "the storage of %s cannot tell what is cached (%s): reads go to threads", self._shards.path, error
+            )
+            return None
+        return part if count == size else None
+
+    def _check(self, inode: int, record: int, actual: int) -> None:
+        if actual == self._records.checksum(record):
+            self._state.checked[record] = GOOD
+            return
+        self._state.checked[record] = BAD
+        name = os.fsdecode(self._index.path(inode))
+        error = checksum_error(self._shards, self._records, record, actual, name)
+        logger.error("%s", error)
+        raise error
+
+    def _check_large(self, inode: int, record: int) -> None:
+        with self._state.checking(record):
+            if self._state.checked[record] != UNCHECKED:  # somebody else was first
+                return
+            shard, begin, length = self._records.extent(record)
+            buffer = memoryview(bytearray(min(_CHECK_CHUNK_BYTES, length)))
+            actual = 0
+            for at in range(0, length, len(buffer)):
+                part = buffer[: length - at]
+                self._shards.read_into(shard, begin + at, part)
+                actual = crc32(part, actual)
+            self._check(inode, record, actual)
+
+    def _known_bad(self, inode: int, record: int) -> ChecksumError:
+        name = os.fsdecode(self._index.path(inode))
+        return ChecksumError(
+            self._shards.path,
+            f"{name} (record {record}) was found damaged before",
+            record=record,
+            expected=self._records.checksum(record),
+            actual=-1,
+        )

@@ -1,0 +1,182 @@
+"""How a process of a mount waits for the kernel's next request.
+
+pyfuse3 takes its waiting primitives from the module attribute `pyfuse3.trio` (that is how `pyfuse3.asyncio` puts others
+in their place). `FuseLoop` stands there instead of trio and gives a worker the cheapest wait that is safe:
+
+- While no handler is under way, the wait is libfuse's own blocking receive: no poll, no scheduler pass, and the kernel
+  wakes one idle worker a request. It holds the GIL, which nobody else wants then.
+- While a handler waits for storage in a thread, its answer needs the GIL, so the worker asks poll(2) before it receives
+  and parks in trio when nothing is there. Another worker may take the request between poll and receive; a timer signal
+  ends such a receive within 2 ms.
+
+The read lock is taken and given back without a scheduler pass, so a task whose handlers answer at once goes on reading;
+a second task takes over when the first really waits.
+
+Called from the main thread of a worker only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import select
+import signal
+import types
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+import pyfuse3
+import trio
+
+__all__ = ["FuseLoop"]
+
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+_CHECKPOINT_EVERY = 8  # requests taken in a row while a handler waits, before trio looks whether it can go on
+_RESCUE_SECONDS = 0.002
+_SEAM = ("open_nursery", "ClosedResourceError", "Lock", "lowlevel")
+
+
+def _completed() -> Awaitable[None]:
+    """An awaitable that is done: awaiting it costs no coroutine and no switch."""
+    loop = asyncio.new_event_loop()
+    done: asyncio.Future[None] = asyncio.Future(loop=loop)
+    done.set_result(None)
+    loop.close()
+    return done
+
+
+class FuseLoop:
+    """The wait of one process. `install` it before `pyfuse3.init`; then `until_init` and, in a worker, `serve`.
+
+    Args: threads, how many handlers may wait for storage at once.
+    """
+
+    def __init__(self, threads: int = 16) -> None:
+        self._threads = threads
+        self._done = _completed()
+        self._pending = 0
+        self._taken = 0
+        self._stopping = False
+        self._initialized = False
+        self._shared = False
+        self._lock_held = False
+        self._limiter: trio.CapacityLimiter | None = None
+        self._lock_waiters: trio.lowlevel.ParkingLot | None = None
+        self._token: trio.lowlevel.TrioToken | None = None
+        self.session_fd = -1  # known once `until_init` has returned
+        self._poll = select.poll()
+
+    def install(self) -> None:
+        """Stand in for trio inside pyfuse3. Without the seam (a future pyfuse3), stock trio stays, with a log line."""
+        current = getattr(pyfuse3, "trio", None)
+        if current is None or not all(hasattr(current, name) for name in _SEAM):
+            logger.warning(
+                "this pyfuse3 takes no other wait, so requests go through trio's scheduler: slower, not wrong"
+            )
+            return
+        lock_type = type("Lock", (), {})
+        lock_type.__aenter__ = lambda _: self._take_lock()  # type: ignore[attr-defined]
+        lock_type.__aexit__ = lambda *_: self._give_lock()  # type: ignore[attr-defined]
+        lowlevel = {name: getattr(trio.lowlevel, name) for name in dir(trio.lowlevel) if not name.startswith("_")}
+        lowlevel["wait_readable"] = self._wait_readable
+        seam = types.SimpleNamespace(
+            Lock=lock_type,
+            lowlevel=types.SimpleNamespace(**lowlevel),
+            open_nursery=trio.open_nursery,
+            ClosedResourceError=trio.ClosedResourceError,
+        )
+        setattr(pyfuse3, "trio", seam)  # noqa: B010 - no attribute that pyfuse3's type stubs know
+
+    def initialized(self) -> None:
+        """Called by the handler of FUSE_INIT."""
+        self._initialized = True
+
+    async def until_init(self) -> None:
+        """Answer FUSE_INIT and return."""
+        self._wait: Callable[[int], Awaitable[None]] = self._wait_for_init
+        await pyfuse3.main()
+
+    async def serve(self, shared: bool) -> bool:
+        """Answer requests until stopped or unmounted.
+
+        Args: shared, whether other processes take requests from the same connection.
+        Returns: True if `stop` ended it, False if the connection did.
+        """
+        self._shared = shared
+        self._limiter = trio.CapacityLimiter(self._threads)
+        self._lock_waiters = trio.lowlevel.ParkingLot()
+        self._token = trio.lowlevel.current_trio_token()
+        self._lock_held = False
+        self._wait = self._wait_for_request
+        await pyfuse3.main()
+        return self._stopping
+
+    def stop(self) -> None:
+        """End `serve`; safe in a signal handler."""
+        self._stopping = True
+        if self._token is not None:
+            self._token.run_sync_soon(trio.lowlevel.notify_closing, self.session_fd)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no handler of this process waits for storage."""
+        return self._pending == 0
+
+    async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Run a function that waits for storage in a thread, while other requests are answered."""
+        assert self._limiter is not None  # noqa: S101 - for the type checker: handlers run within serve only
+        assert self._lock_waiters is not None  # noqa: S101
+        self._pending += 1
+        if self._pending == 1 and self._shared:
+            signal.setitimer(signal.ITIMER_REAL, _RESCUE_SECONDS, _RESCUE_SECONDS)
+        self._lock_waiters.unpark()
+        try:
+            return await trio.to_thread.run_sync(function, *arguments, limiter=self._limiter)
+        finally:
+            self._pending -= 1
+            if self._pending == 0 and self._shared:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+
+    def _wait_readable(self, fd: int) -> Awaitable[None]:
+        return self._wait(fd)
+
+    async def _wait_for_init(self, fd: int) -> None:
+        if self._initialized:
+            raise trio.ClosedResourceError  # makes pyfuse3.main return without ending the session
+        self.session_fd = fd
+        self._poll.register(fd, select.POLLIN)
+        await trio.lowlevel.wait_readable(fd)
+
+    def _wait_for_request(self, fd: int) -> Awaitable[None]:
+        if self._stopping:
+            raise trio.ClosedResourceError
+        return self._wait_beside_handlers(fd) if self._pending else self._done
+
+    async def _wait_beside_handlers(self, fd: int) -> None:
+        while self._pending:
+            if self._poll.poll(0):
+                self._taken += 1
+                if self._taken % _CHECKPOINT_EVERY == 0:
+                    await trio.lowlevel.checkpoint()
+                    continue
+                return
+            await trio.lowlevel.wait_readable(fd)
+
+    def _take_lock(self) -> Awaitable[None]:
+        if self._lock_held:
+            return self._wait_for_lock()
+        self._lock_held = True
+        return self._done
+
+    async def _wait_for_lock(self) -> None:
+        assert self._lock_waiters is not None  # noqa: S101
+        while self._lock_held:
+            await self._lock_waiters.park()
+        self._lock_held = True
+
+    def _give_lock(self) -> Awaitable[None]:
+        self._lock_held = False
+        return self._done

@@ -1,0 +1,84 @@
+"""What the processes of one mount share: which records were checked, which files were filled, and counters.
+
+One anonymous shared mapping, made before the first fork. A byte or an aligned word has one writer at a time or writers
+that agree on the value, so there are no locks but `checking`, a file lock, which a killed process gives up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import mmap
+import os
+import threading
+from collections import defaultdict
+from collections.abc import Iterator
+
+__all__ = ["BAD", "COUNTERS", "GOOD", "HISTOGRAM_BUCKETS", "UNCHECKED", "SharedState"]
+
+UNCHECKED, GOOD, BAD = 0, 1, 2  # of a record
+
+# Every process counts in a row of its own. The histogram's bucket b counts READs answered in less than 2**b µs.
+HISTOGRAM_BUCKETS = 28
+COUNTERS = (
+    "lookups",
+    "negative_lookups",
+    "getattrs",
+    "opens",
+    "releases",
+    "forgets",
+    "readdirs",
+    "readdir_entries",
+    "statfs",
+    "reads",
+    "read_bytes",
+    "reads_waited",  # READs whose data was not in the page cache below, so that a thread waited for it
+    "fills",
+    "fill_bytes",
+    "prefetched",
+    "prefetched_bytes",
+    "prefetch_hits",
+    "prefetch_windows",
+    "hints",
+    "checksum_failures",
+    "io_errors",
+    "internal_errors",
+    "slow_reads",
+    *(f"read_us_{bucket}" for bucket in range(HISTOGRAM_BUCKETS)),
+)
+_ROW_BYTES = 8 * len(COUNTERS)
+
+
+class SharedState:
+    """The shared memory of a mount.
+
+    Args: processes, rows of counters; records, inodes, how many there are of each.
+    Attributes: checked, one byte a record (UNCHECKED, GOOD, BAD); filled, one byte an inode, whether its data was put
+    into the page cache and not yet forgotten by the kernel; counters, one row of uint64 a process, by `COUNTERS`.
+    """
+
+    def __init__(self, processes: int, records: int, inodes: int) -> None:
+        self._fd = os.memfd_create("ffrfs", os.MFD_CLOEXEC)
+        counters_end = processes * _ROW_BYTES
+        checked_end = counters_end + records
+        os.ftruncate(self._fd, checked_end + inodes + 1)
+        self._memory = mmap.mmap(self._fd, checked_end + inodes + 1)
+        whole = memoryview(self._memory)
+        self.counters = [whole[row * _ROW_BYTES : (row + 1) * _ROW_BYTES].cast("Q") for row in range(processes)]
+        self.checked = whole[counters_end:checked_end]
+        self.filled = whole[checked_end:]
+        self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+
+    def totals(self) -> dict[str, int]:
+        """All counters, summed over the processes."""
+        return {name: sum(row[column] for row in self.counters) for column, name in enumerate(COUNTERS)}
+
+    @contextlib.contextmanager
+    def checking(self, record: int) -> Iterator[None]:
+        """Held by the one thread of one process that reads a large record to check it."""
+        with self._locks[record]:  # a POSIX lock does not keep threads of one process apart
+            fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, record)
+            try:
+                yield
+            finally:
+                fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, record)
