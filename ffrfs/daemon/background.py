@@ -12,6 +12,9 @@ from ffrfs.errors import FfrfsError, MountError
 __all__ = ["Foreground", "Launch", "in_background"]
 
 
+_MESSAGE_BYTES = 1 << 16  # what a pipe takes at once
+
+
 class Foreground:
     """Who started a mount, as far as the mount is concerned: somebody who need not be told anything."""
 
@@ -67,8 +70,8 @@ def in_background(serve: Callable[[Launch], int]) -> int:
         _run(serve, Launch(writer))
     os.close(writer)
     os.waitpid(child, 0)
-    with open(reader, "rb") as pipe:
-        message = pipe.read()
+    message = os.read(reader, _MESSAGE_BYTES)  # not to its end: the workers hold the other end too
+    os.close(reader)
     if not message:
         raise MountError("the mount daemon ended before the mount answered; its log says why")
     outcome = pickle.loads(message)  # noqa: S301 - from our own child
