@@ -17,6 +17,7 @@ from ffrfs.errors import (
     RecordIndexError,
     TruncatedError,
 )
+from ffrfs.hints import prefetch
 from ffrfs.version import __version__
 
 __all__ = [
@@ -32,4 +33,5 @@ __all__ = [
     "RecordIndexError",
     "TruncatedError",
     "__version__",
+    "prefetch",
 ]

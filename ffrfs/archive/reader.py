@@ -20,14 +20,13 @@ from ffrfs.archive.records import Records
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.errors import ChecksumError
 
-__all__ = ["FileReader", "RecordReader", "check_record"]
+__all__ = ["FileReader", "RecordReader", "check_record", "checksum_error", "merge_records"]
 
 Bytes = NDArray[np.uint8]
 
 MAX_THREADS = 32  # of one process; on storage with latency this is how many reads are under way at once
 GAP_BYTES = 1 << 16  # a hole that is cheaper to read over than to seek over
 EXTENT_BYTES = 1 << 23  # where merging stops, so that a large batch still is several reads in parallel
-_MAX_BUFFERS = 1000  # below IOV_MAX, 1024 on Linux
 
 
 def check_record(
@@ -56,6 +55,26 @@ def checksum_error(shards: Shards, records: Records, record: int, actual: int, n
         expected=expected,
         actual=actual,
     )
+
+
+def merge_records(records: Records, numbers: Iterable[int]) -> list[list[int]]:
+    """Group record numbers so that each group is one read.
+
+    Args: numbers, in any order, each once. Returns: groups in archive order; the records of a group lie in one shard,
+    with holes of at most `GAP_BYTES` between them and about `EXTENT_BYTES` together. Cost: O(n log n), no I/O.
+    """
+    groups: list[list[int]] = []
+    end = begin = last_shard = -1
+    for record in sorted(numbers):
+        shard, offset, length = records.extent(record)
+        near = shard == last_shard and 0 <= offset - end <= GAP_BYTES
+        if near and offset - begin < EXTENT_BYTES:
+            groups[-1].append(record)
+        else:
+            groups.append([record])
+            begin, last_shard = offset, shard
+        end = offset + length
+    return groups
 
 
 class RecordReader:
@@ -89,7 +108,7 @@ class RecordReader:
         results: dict[int, Bytes] = {}
         missing = [record for record in dict.fromkeys(numbers) if not self._read_cached(record, results)]
         if missing:
-            for extent in self._threads().map(self._read_extent, self._extents(missing)):
+            for extent in self._threads().map(self._read_extent, merge_records(self.records, missing)):
                 results.update(extent)
         return [results[record] for record in numbers]
 
@@ -113,22 +132,6 @@ class RecordReader:
             check_record(self.shards, self.records, record, buffer)
         results[record] = buffer
         return True
-
-    def _extents(self, numbers: list[int]) -> list[list[int]]:
-        """Record numbers grouped so that each group is one read: neighbours in a shard, holes and size bounded."""
-        shard_of, offsets, lengths = self.records.shard, self.records.offsets, self.records.lengths
-        groups: list[list[int]] = []
-        end = begin = shard = -1
-        for record in sorted(numbers):
-            offset = int(offsets[record])
-            near = shard == shard_of(record) and 0 <= offset - end <= GAP_BYTES
-            if near and offset - begin < EXTENT_BYTES and len(groups[-1]) * 2 < _MAX_BUFFERS:
-                groups[-1].append(record)
-            else:
-                groups.append([record])
-                begin, shard = offset, shard_of(record)
-            end = offset + int(lengths[record])
-        return groups
 
     def _read_extent(self, group: list[int]) -> list[tuple[int, Bytes]]:
         first_offset = self.records.extent(group[0]).offset_bytes

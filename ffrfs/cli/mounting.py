@@ -39,6 +39,8 @@ def mount(
       workers=N          processes that answer requests (default: from the cores)
       fill=SIZE          put files up to this size into the page cache when they
                          are opened (default 64k, 0 for none)
+      prefetch=SIZE      how much may be in the page cache ahead of the readers
+                         (default 256M, 0 for no reading ahead)
       read_ahead_kb=N    what the kernel asks for at once (default 512; root only)
       ro, noexec, nosuid, nodev, noatime and their opposites, as in mount(8)
     """

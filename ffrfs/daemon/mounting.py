@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import signal
@@ -20,13 +21,15 @@ from ffrfs.daemon.mountpoint import check_mountpoint, clean_stale, find_mount, u
 from ffrfs.daemon.notify import notify
 from ffrfs.daemon.options import MountOptions
 from ffrfs.daemon.supervisor import Supervisor
-from ffrfs.daemon.worker import can_clone, run_worker
+from ffrfs.daemon.worker import begin_process, can_clone, run_worker
 from ffrfs.errors import MountError
 from ffrfs.fs.content import Content
 from ffrfs.fs.loop import FuseLoop
 from ffrfs.fs.operations import ArchiveOperations
 from ffrfs.fs.options import TreeOptions
+from ffrfs.fs.prefetch import Announcer, Prefetcher
 from ffrfs.fs.state import SharedState
+from ffrfs.fs.statistics import StatisticsFolder
 
 __all__ = ["PreparedMount", "prepare"]
 
@@ -75,7 +78,7 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     workers = options.workers if can_clone() else 1
     if workers < options.workers:
         logger.info("this user cannot open /dev/fuse, so one worker serves instead of %d", options.workers)
-    state = SharedState(workers, len(index.records), len(index))
+    state = SharedState(workers + 1, len(index.records), len(index))  # a row for the prefetcher
     loop = FuseLoop()
     loop.install()
     tree = TreeOptions(
@@ -85,24 +88,29 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
         mtime_ns=shards.mtime_ns(),
         fill_bytes=options.fill_bytes,
     )
-    operations = ArchiveOperations(index, Content(shards, index, state), tree, state, loop)
+    announcer = Announcer(state) if options.prefetch_bytes else None
+    statistics = StatisticsFolder(state, os.path.abspath(shards.path), mount.mountpoint, workers, index.files)
+    content = Content(shards, index, state)
+    operations = ArchiveOperations(index, content, tree, state, loop, statistics, announcer)
     session_fd = _mount(operations, loop, mount)
     launch.mounted()
     supervisor_pid = os.getpid()
 
-    def worker(row: int) -> Callable[[], int]:
-        def role() -> int:
-            operations.become_worker(row, workers)
-            return run_worker(loop, session_fd, supervisor_pid, shared=workers > 1)
+    def worker(row: int) -> int:
+        operations.become_worker(row, workers)
+        return run_worker(loop, session_fd, supervisor_pid, shared=workers > 1)
 
-        return role
+    def prefetcher() -> int:
+        assert announcer is not None  # noqa: S101 - this role exists only then
+        begin_process(supervisor_pid)
+        Prefetcher(shards, index, state, workers, announcer, options.prefetch_bytes).run()
+        return 0
 
+    roles: list[Callable[[], int]] = [functools.partial(worker, row) for row in range(workers)]
+    if announcer is not None:
+        roles.append(prefetcher)
     supervisor = Supervisor(
-        mount.mountpoint,
-        session_fd,
-        [worker(row) for row in range(workers)],
-        respawn=can_clone(),
-        on_hangup=lambda: _report_replacement(shards),
+        mount.mountpoint, session_fd, roles, respawn=can_clone(), on_hangup=lambda: _report_replacement(shards)
     )
     supervisor.start()
     _wait_until_it_answers(mount.mountpoint)

@@ -30,8 +30,9 @@ class MountOptions:
 
     allow_other, whether other users may read it; uid, gid, umask, how files look; nonempty, mount over a folder with
     files; fsname, the source shown by mount(8), by default the archive; workers, processes that answer requests;
-    fill_bytes, files up to this size go to the page cache when opened; read_ahead_kib, what the kernel asks for at
-    once, set only where the daemon has the right; kernel, flags passed on, such as noexec.
+    fill_bytes, files up to this size go to the page cache when opened; prefetch_bytes, what may be read ahead of the
+    readers, 0 for nothing; read_ahead_kib, what the kernel asks for at once, set only where the daemon has the right;
+    kernel, flags passed on, such as noexec.
     """
 
     allow_other: bool = False
@@ -42,6 +43,7 @@ class MountOptions:
     fsname: str | None = None
     workers: int = field(default_factory=default_workers)
     fill_bytes: int = 1 << 16
+    prefetch_bytes: int = 1 << 28
     read_ahead_kib: int = 512
     kernel: tuple[str, ...] = ()
 
@@ -117,5 +119,6 @@ _VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "fsname": ("fsname", str),
     "workers": ("workers", _whole(1, 128)),
     "fill": ("fill_bytes", parse_size),
+    "prefetch": ("prefetch_bytes", parse_size),
     "read_ahead_kb": ("read_ahead_kib", _whole(4, 16384)),
 }

@@ -14,7 +14,7 @@ import trio
 
 from ffrfs.fs.loop import FuseLoop
 
-__all__ = ["SESSION_ENDED", "can_clone", "run_worker"]
+__all__ = ["SESSION_ENDED", "begin_process", "can_clone", "run_worker"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,13 +37,9 @@ def run_worker(loop: FuseLoop, session_fd: int, supervisor_pid: int, shared: boo
     whether there are other workers, and channels of their own therefore needed.
     Returns: the exit status, 0 if stopped, `SESSION_ENDED` if the connection ended.
     """
-    _die_with(supervisor_pid)
+    begin_process(supervisor_pid)
     signal.signal(signal.SIGTERM, lambda *_: loop.stop())
     signal.signal(signal.SIGALRM, lambda *_: None)  # its use is to interrupt a receive
-    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
-        signal.signal(ignored, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    signal.pthread_sigmask(signal.SIG_SETMASK, [])
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     if can_clone():
         _clone_channel(session_fd)
@@ -51,11 +47,17 @@ def run_worker(loop: FuseLoop, session_fd: int, supervisor_pid: int, shared: boo
     return 0 if stopped else SESSION_ENDED
 
 
-def _die_with(supervisor_pid: int) -> None:
-    """Have the kernel end this process when its supervisor dies: nobody would restart it, and nobody could stop it."""
+def begin_process(supervisor_pid: int) -> None:
+    """What every process does first after its fork: signals as a new process has them, and an end with the supervisor,
+    without which nobody would restart it and nobody could stop it."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     if os.getppid() != supervisor_pid:
         os._exit(1)
+    for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
+        signal.signal(ignored, signal.SIG_IGN)
+    for default in (signal.SIGTERM, signal.SIGCHLD):
+        signal.signal(default, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
 def _clone_channel(session_fd: int) -> None:

@@ -24,7 +24,10 @@ from ffrfs.errors import ArchiveError, ChecksumError
 from ffrfs.fs.content import Content
 from ffrfs.fs.loop import FuseLoop
 from ffrfs.fs.options import TreeOptions
-from ffrfs.fs.state import COUNTERS, HISTOGRAM_BUCKETS, SharedState
+from ffrfs.fs.prefetch import Announcer
+from ffrfs.fs.state import COUNTERS, EMPTY, FILLED, HISTOGRAM_BUCKETS, PREFETCHED, SharedState
+from ffrfs.fs.statistics import TEXT_BYTES, StatisticsFolder
+from ffrfs.hints import HINT_PREFIX, decode_hint
 
 __all__ = ["ArchiveOperations"]
 
@@ -56,6 +59,8 @@ _CHECKSUM_FAILURES = COUNTERS.index("checksum_failures")
 _IO_ERRORS = COUNTERS.index("io_errors")
 _INTERNAL_ERRORS = COUNTERS.index("internal_errors")
 _SLOW_READS = COUNTERS.index("slow_reads")
+_PREFETCH_HITS = COUNTERS.index("prefetch_hits")
+_PREFETCH_HIT_BYTES = COUNTERS.index("prefetch_hit_bytes")
 _READ_US = COUNTERS.index("read_us_0")
 
 
@@ -93,13 +98,22 @@ def answering_errors(handler: Callable[..., Any]) -> Any:
 class ArchiveOperations(pyfuse3.Operations):
     """The requests of one worker.
 
-    Args: index, content, the archive; options, how files look; state, where to count; loop, what waits for storage.
+    Args: index, content, the archive; options, how files look; state, where to count; loop, what waits for storage;
+    statistics, the hidden folder; announcer, who is told what to read ahead, or None.
     """
 
     def __init__(
-        self, index: Index, content: Content, options: TreeOptions, state: SharedState, loop: FuseLoop
+        self,
+        index: Index,
+        content: Content,
+        options: TreeOptions,
+        state: SharedState,
+        loop: FuseLoop,
+        statistics: StatisticsFolder,
+        announcer: Announcer | None,
     ) -> None:
         super().__init__()
+        self._statistics, self._announcer = statistics, announcer
         self._index, self._content, self._options, self._state, self._loop = index, content, options, state, loop
         self._inodes = len(index)
         self._count = state.counters[0]
@@ -131,8 +145,7 @@ class ArchiveOperations(pyfuse3.Operations):
         inode = self._index.lookup(parent_inode, name)
         if inode:
             return self._entry(inode)
-        self._count[_NEGATIVE] += 1
-        return self._absent
+        return self._absent_entry(parent_inode, name)
 
     @answering_errors
     def getattr(self, inode: int, ctx: object) -> pyfuse3.EntryAttributes:
@@ -144,8 +157,17 @@ class ArchiveOperations(pyfuse3.Operations):
         self._count[_OPENS] += 1
         if flags & _WRITING:
             raise pyfuse3.FUSEError(errno.EROFS)
-        if self._filling and not self._state.filled[inode] and self._may_fill(inode):
-            self._fill(inode)
+        if inode > self._inodes:
+            return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(inode), direct_io=True, keep_cache=False)
+        filled = self._state.filled[inode]
+        if filled == EMPTY:
+            if self._announcer is not None:
+                self._announcer.opened(self._index.record(inode))
+            if self._filling and self._may_fill(inode):
+                self._fill(inode)
+        elif filled == PREFETCHED:
+            self._state.filled[inode] = FILLED
+            self._count_prefetched(inode)
         if self._alone:
             self._open_files[inode] = self._open_files.get(inode, 0) + 1
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(inode), keep_cache=True)
@@ -153,6 +175,8 @@ class ArchiveOperations(pyfuse3.Operations):
     @answering_errors
     async def read(self, fh: int, off: int, size: int) -> bytearray | memoryview:
         count = self._count
+        if fh > self._inodes:
+            return memoryview(self._statistics.text(fh))[off : off + size]
         begin = perf_counter_ns()
         count[_READS] += 1
         data: bytearray | memoryview | None = self._content.read_cached(fh, off, size)
@@ -188,6 +212,8 @@ class ArchiveOperations(pyfuse3.Operations):
     def readdir(self, fh: int, start_id: int, token: pyfuse3.ReaddirToken) -> None:
         count, index, reply = self._count, self._index, pyfuse3.readdir_reply
         count[_READDIRS] += 1
+        if fh > self._inodes:
+            return  # the hidden folder lists nothing
         children = index.children(fh)
         for position in range(start_id, _DOTS):
             dot, inode = (b".", fh) if position == 0 else (b"..", index.parent(fh))
@@ -210,9 +236,12 @@ class ArchiveOperations(pyfuse3.Operations):
 
     async def forget(self, inode_list: Sequence[tuple[int, int]]) -> None:
         self._count[_FORGETS] += len(inode_list)
+        filled = self._state.filled
         for inode, _ in inode_list:
             if inode <= self._inodes:
-                self._state.filled[inode] = 0
+                if filled[inode] == PREFETCHED:  # thrown away unread: there is room for other files
+                    self._count[_PREFETCH_HIT_BYTES] += self._index.size(inode)
+                filled[inode] = EMPTY
 
     def errno_of(self, error: Exception, request: str) -> int:
         """The errno with which to answer an exception; what nobody expected is logged with its traceback."""
@@ -228,6 +257,8 @@ class ArchiveOperations(pyfuse3.Operations):
         return errno.EIO
 
     def _entry(self, inode: int) -> pyfuse3.EntryAttributes:
+        if inode > self._inodes:
+            return self._statistics_entry(inode)
         record = self._index.record(inode)
         if record < 0:
             entry = self._directory
@@ -238,6 +269,27 @@ class ArchiveOperations(pyfuse3.Operations):
             entry.st_size = size
             entry.st_blocks = (size + 511) >> 9
         entry.st_ino = inode
+        return entry
+
+    def _absent_entry(self, parent: int, name: bytes) -> pyfuse3.EntryAttributes:
+        """The answer for a name that the archive does not have: the hidden folder's, a hint, or a negative entry."""
+        inode = self._statistics.lookup(parent, name)
+        if inode:
+            return self._statistics_entry(inode)
+        if self._announcer is not None and name.startswith(HINT_PREFIX):
+            self._announcer.announce(decode_hint(name))
+            raise pyfuse3.FUSEError(errno.ENOENT)  # not a negative entry: that would keep the next epoch's hint away
+        self._count[_NEGATIVE] += 1
+        return self._absent
+
+    def _statistics_entry(self, inode: int) -> pyfuse3.EntryAttributes:
+        folder = self._statistics.is_folder(inode)
+        entry = self._directory if folder else self._file
+        entry.st_ino = inode
+        if folder:
+            entry.st_nlink = 2
+        else:
+            entry.st_size, entry.st_blocks = TEXT_BYTES, (TEXT_BYTES + 511) >> 9
         return entry
 
     def _may_fill(self, inode: int) -> bool:
@@ -261,9 +313,15 @@ class ArchiveOperations(pyfuse3.Operations):
         except OSError as error:  # ENOENT: the kernel has just forgotten it; ENOMEM
             logger.debug("inode %d not stored: %s", inode, error)
             return
-        self._state.filled[inode] = 1
+        self._state.filled[inode] = FILLED
         self._count[_FILLS] += 1
         self._count[_FILL_BYTES] += len(data)
+
+    def _count_prefetched(self, inode: int) -> None:
+        self._count[_PREFETCH_HITS] += 1
+        self._count[_PREFETCH_HIT_BYTES] += self._index.size(inode)
+        if self._announcer is not None:
+            self._announcer.hit()
 
     def _attributes(self, mode: int) -> pyfuse3.EntryAttributes:
         entry = pyfuse3.EntryAttributes()

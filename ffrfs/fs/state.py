@@ -14,9 +14,20 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator
 
-__all__ = ["BAD", "COUNTERS", "GOOD", "HISTOGRAM_BUCKETS", "UNCHECKED", "SharedState"]
+__all__ = [
+    "BAD",
+    "COUNTERS",
+    "EMPTY",
+    "FILLED",
+    "GOOD",
+    "HISTOGRAM_BUCKETS",
+    "PREFETCHED",
+    "UNCHECKED",
+    "SharedState",
+]
 
 UNCHECKED, GOOD, BAD = 0, 1, 2  # of a record
+EMPTY, FILLED, PREFETCHED = 0, 1, 2  # of a file in the page cache; PREFETCHED until a reader opens it
 
 # Every process counts in a row of its own. The histogram's bucket b counts READs answered in less than 2**b µs.
 HISTOGRAM_BUCKETS = 28
@@ -38,6 +49,7 @@ COUNTERS = (
     "prefetched",
     "prefetched_bytes",
     "prefetch_hits",
+    "prefetch_hit_bytes",
     "prefetch_windows",
     "hints",
     "checksum_failures",
@@ -47,6 +59,7 @@ COUNTERS = (
     *(f"read_us_{bucket}" for bucket in range(HISTOGRAM_BUCKETS)),
 )
 _ROW_BYTES = 8 * len(COUNTERS)
+_HIT_BYTES = COUNTERS.index("prefetch_hit_bytes")
 
 
 class SharedState:
@@ -54,17 +67,19 @@ class SharedState:
 
     Args: processes, rows of counters; records, inodes, how many there are of each.
     Attributes: checked, one byte a record (UNCHECKED, GOOD, BAD); filled, one byte an inode, whether its data was put
-    into the page cache and not yet forgotten by the kernel; counters, one row of uint64 a process, by `COUNTERS`.
+    into the page cache and not yet forgotten by the kernel (EMPTY, FILLED, PREFETCHED); counters, one row of uint64 a
+    process, by `COUNTERS`; wanted_hits, one uint64, after how many opened files the prefetcher is to be woken, or 0.
     """
 
     def __init__(self, processes: int, records: int, inodes: int) -> None:
         self._fd = os.memfd_create("ffrfs", os.MFD_CLOEXEC)
-        counters_end = processes * _ROW_BYTES
+        counters_end = processes * _ROW_BYTES + 8
         checked_end = counters_end + records
         os.ftruncate(self._fd, checked_end + inodes + 1)
         self._memory = mmap.mmap(self._fd, checked_end + inodes + 1)
         whole = memoryview(self._memory)
         self.counters = [whole[row * _ROW_BYTES : (row + 1) * _ROW_BYTES].cast("Q") for row in range(processes)]
+        self.wanted_hits = whole[counters_end - 8 : counters_end].cast("Q")
         self.checked = whole[counters_end:checked_end]
         self.filled = whole[checked_end:]
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
@@ -72,6 +87,10 @@ class SharedState:
     def totals(self) -> dict[str, int]:
         """All counters, summed over the processes."""
         return {name: sum(row[column] for row in self.counters) for column, name in enumerate(COUNTERS)}
+
+    def consumed_bytes(self) -> int:
+        """How many prefetched bytes readers have opened, or the kernel has forgotten."""
+        return sum(row[_HIT_BYTES] for row in self.counters)
 
     @contextlib.contextmanager
     def checking(self, record: int) -> Iterator[None]:

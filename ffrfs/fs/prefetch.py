@@ -1,0 +1,277 @@
+"""Reading ahead: what workers notice and readers announce, and the process that acts on it.
+
+`Announcer` is the workers' end of a pipe, `Prefetcher` the process at the other. Workers send a packet when they see a
+run in archive order, or when a reader announces files (`ffrfs.prefetch`); nothing is sent for other requests. The
+prefetcher reads records in merged extents with several threads, checks them and stores them into the kernel's page
+cache. It answers no request, so it may wait for a locked page without harm, and its reads run beside the demanded ones.
+
+Memory is bounded by what may be in the page cache and not yet read: workers count the prefetched bytes that readers
+have opened, and wake the prefetcher when it waits for that.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import os
+import select
+import threading
+from array import array
+from collections import deque
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+
+import pyfuse3
+
+from ffrfs.archive.index import Index
+from ffrfs.archive.layout import crc32
+from ffrfs.archive.reader import checksum_error, merge_records
+from ffrfs.archive.shards import Shards
+from ffrfs.errors import TruncatedError
+from ffrfs.fs.state import BAD, COUNTERS, FILLED, GOOD, PREFETCHED, SharedState
+
+__all__ = ["Announcer", "Prefetcher"]
+
+logger = logging.getLogger(__name__)
+
+_PACKET_BYTES = 4096  # what a pipe takes atomically, and a packet of a pipe in packet mode
+_HINT, _RUN, _WAKE = 0, 1, 2  # first word of a packet; the others are inodes, or the record at which a run is
+
+# A run: opens of records near each other, ascending. Several workers and readers share one, so it has gaps.
+_NEAR_RECORDS = 64
+_RUN_LENGTH = 4
+_REPORT_EVERY = 8
+_RUNS = 4  # kept apart by one worker
+
+_THREADS = 32
+_BATCH_RECORDS = 256
+_FIRST_WINDOW_BYTES = 1 << 20
+_MAX_WINDOW_BYTES = 1 << 25
+_MAX_RECORD_BYTES = 1 << 23  # larger files are read in order by themselves, with the kernel's own readahead
+_MAX_READING_BYTES = 1 << 26  # in the memory of this process at any time
+_MAX_QUEUE = 1 << 24  # announced inodes kept; more, and the oldest are forgotten
+
+
+class _Run:
+    """One run that a worker follows."""
+
+    __slots__ = ("high", "next_report", "seen")
+
+    def __init__(self, record: int) -> None:
+        self.high, self.seen, self.next_report = record, 0, 0
+
+
+class Announcer:
+    """The workers' end: notices runs and passes on hints. Made before the fork, shared by all workers."""
+
+    def __init__(self, state: SharedState) -> None:
+        self._state = state
+        self.reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_DIRECT)  # O_DIRECT: a pipe of packets
+        os.set_blocking(self._writer, False)
+        self._runs: deque[_Run] = deque(maxlen=_RUNS)
+
+    def opened(self, record: int) -> None:
+        """A file was opened that is not in the page cache yet."""
+        if self._state.wanted_hits[0]:
+            self.wake()  # a reader has overtaken the prefetcher
+        for run in self._runs:
+            if -_NEAR_RECORDS <= record - run.high <= _NEAR_RECORDS:
+                break
+        else:
+            self._runs.append(_Run(record))
+            return
+        run.seen += 1
+        run.high = max(run.high, record)
+        if run.seen >= _RUN_LENGTH and record >= run.next_report:
+            run.next_report = record + _REPORT_EVERY
+            self._send(_RUN, [record])
+
+    def hit(self) -> None:
+        """A file was opened that the prefetcher had put into the page cache."""
+        if self._state.wanted_hits[0]:
+            self._state.wanted_hits[0] -= 1
+            if self._state.wanted_hits[0] == 0:
+                self._send(_WAKE, [])
+
+    def announce(self, inodes: list[int]) -> None:
+        """A reader said that it will open these next."""
+        self._send(_HINT, inodes)
+
+    def wake(self) -> None:
+        """Have the prefetcher look again how much of what it fetched was read."""
+        self._state.wanted_hits[0] = 0
+        self._send(_WAKE, [])
+
+    def _send(self, kind: int, numbers: list[int]) -> None:
+        # A hint may be lost: the prefetcher has more than it can do, or is being restarted.
+        with contextlib.suppress(BlockingIOError, BrokenPipeError):
+            os.write(self._writer, array("I", [kind, *numbers]).tobytes())
+
+
+class Prefetcher:
+    """The prefetching process.
+
+    Args: shards, index, the archive; state and row, where to count; announcer, whose other end this is; max_bytes, how
+    much may be in the page cache ahead of the readers.
+    """
+
+    def __init__(
+        self, shards: Shards, index: Index, state: SharedState, row: int, announcer: Announcer, max_bytes: int
+    ) -> None:
+        self._shards, self._index, self._state, self._announcer = shards, index, state, announcer
+        self._count = dict(zip(COUNTERS, range(len(COUNTERS)), strict=True))
+        self._row = state.counters[row]
+        self._max_bytes = max_bytes
+        self._inode_of_record = index.inodes_of_records()
+        self._hinted: deque[int] = deque(maxlen=_MAX_QUEUE)
+        self._ahead: dict[int, tuple[int, int]] = {}  # end of a run's window (record) -> (window's begin, bytes)
+        self._reading_bytes = 0
+        self._changed = threading.Condition()
+        self._pool = ThreadPoolExecutor(_THREADS, "prefetch")
+
+    def run(self) -> None:
+        """Serve until the workers are gone, or the process is told to end."""
+        while True:
+            blocked = self._hinted and not self._room()
+            if blocked:
+                self._state.wanted_hits[0] = self._hits_for_room()
+                if self._room():  # readers were quicker than the line above
+                    continue
+            if self._hinted and not blocked:
+                self._fetch_hinted()
+                if not self._readable():
+                    continue
+            packet = os.read(self._announcer.reader, _PACKET_BYTES)
+            if not packet:
+                return
+            self._take(array("I", packet))
+
+    def _take(self, words: array[int]) -> None:
+        if words[0] == _HINT:
+            self._add("hints", len(words) - 1)
+            self._hinted.extend(inode for inode in words[1:] if 0 < inode <= len(self._index))
+        elif words[0] == _RUN and self._room():
+            self._fetch_run(words[1])
+
+    def _room(self) -> bool:
+        return self._row[self._count["prefetched_bytes"]] - self._state.consumed_bytes() < self._max_bytes
+
+    def _hits_for_room(self) -> int:
+        """After how many opened files to look again: when about a quarter of what is ahead has been read."""
+        files = max(self._row[self._count["prefetched"]], 1)
+        mean = max(self._row[self._count["prefetched_bytes"]] // files, 1)
+        return max(self._max_bytes // 4 // mean, 1)
+
+    def _fetch_hinted(self) -> None:
+        """Fetch the next announced files; they are close in time, not in place."""
+        batch, batch_bytes = [], 0
+        limit = min(self._max_bytes // 4, _MAX_WINDOW_BYTES)
+        for inode in islice(self._hinted, _BATCH_RECORDS):
+            batch.append(inode)
+            batch_bytes += self._index.size(inode)
+            if batch_bytes >= limit:
+                break
+        for _ in batch:
+            self._hinted.popleft()
+        self._fetch([self._index.record(inode) for inode in batch])
+
+    def _fetch_run(self, record: int) -> None:
+        """A reader is at `record` of a run in archive order: have a window ahead of it, twice the last one."""
+        for end, (begin, window_bytes) in self._ahead.items():
+            if begin - _NEAR_RECORDS <= record < end + _NEAR_RECORDS:
+                del self._ahead[end]
+                if record < begin + (end - begin) // 2:  # still far enough ahead
+                    self._ahead[end] = (begin, window_bytes)
+                    return
+                first, window_bytes = max(end, record + 1), min(2 * window_bytes, _MAX_WINDOW_BYTES)
+                break
+        else:
+            first, window_bytes = record + 1, _FIRST_WINDOW_BYTES
+        last, total = first, 0
+        lengths, files = self._index.records.length, len(self._index.records)
+        while last < files and total < window_bytes:
+            total += lengths(last)
+            last += 1
+        if len(self._ahead) >= 4 * _RUNS:
+            self._ahead.pop(next(iter(self._ahead)))
+        self._ahead[last] = (first, window_bytes)
+        self._add("prefetch_windows", 1)
+        self._fetch(list(range(first, last)))
+
+    def _fetch(self, numbers: list[int]) -> None:
+        """Begin to read the records that are not in the page cache, in as few reads as they lie."""
+        wanted = [record for record in numbers if record >= 0 and self._is_missing(record)]
+        for group in merge_records(self._index.records, wanted):
+            group_bytes = sum(map(self._index.records.length, group))
+            with self._changed:
+                while self._reading_bytes + group_bytes > _MAX_READING_BYTES:
+                    self._changed.wait()
+                self._reading_bytes += group_bytes
+            self._pool.submit(self._fetch_group, group, group_bytes).add_done_callback(_report)
+
+    def _is_missing(self, record: int) -> bool:
+        """Whether a file should be fetched: not if it was and the kernel has not forgotten it, unless memory has been
+        short since, of which the archive's own pages are the first to tell."""
+        inode = int(self._inode_of_record[record])
+        if inode == 0 or self._state.checked[record] == BAD or self._state.filled[inode] == PREFETCHED:
+            return False
+        if self._index.records.length(record) > _MAX_RECORD_BYTES:
+            return False
+        if self._state.filled[inode] != FILLED:
+            return True
+        shard, offset, length = self._index.records.extent(record)
+        try:
+            return length > 0 and os.preadv(self._shards.descriptors[shard], [bytearray(1)], offset, os.RWF_NOWAIT) != 1
+        except OSError:
+            return True
+
+    def _fetch_group(self, group: list[int], group_bytes: int) -> None:
+        try:
+            records = self._index.records
+            shard, begin, _ = records.extent(group[0])
+            _, last_offset, last_length = records.extent(group[-1])
+            whole = memoryview(self._shards.read(shard, begin, last_offset + last_length - begin))
+            for record in group:
+                _, offset, length = records.extent(record)
+                self._store(record, whole[offset - begin : offset - begin + length])
+        finally:
+            with self._changed:
+                self._reading_bytes -= group_bytes
+                self._changed.notify()
+
+    def _store(self, record: int, content: memoryview) -> None:
+        inode = int(self._inode_of_record[record])
+        if self._state.checked[record] != GOOD:
+            actual = crc32(content)
+            if actual != self._index.records.checksum(record):
+                self._state.checked[record] = BAD
+                name = os.fsdecode(self._index.path(inode))
+                logger.error("%s", checksum_error(self._shards, self._index.records, record, actual, name))
+                return
+            self._state.checked[record] = GOOD
+        try:
+            pyfuse3.notify_store(inode, 0, content)  # type: ignore[arg-type]  # any buffer will do
+        except OSError as error:
+            # ENOENT: the kernel does not know the file yet; its READ will find the archive's pages in memory.
+            if error.errno not in (errno.ENOENT, errno.ENOMEM):
+                raise
+            return
+        with self._changed:
+            self._state.filled[inode] = PREFETCHED
+            self._add("prefetched", 1)
+            self._add("prefetched_bytes", len(content))
+
+    def _readable(self) -> bool:
+        return bool(select.select([self._announcer.reader], [], [], 0)[0])
+
+    def _add(self, counter: str, number: int) -> None:
+        self._row[self._count[counter]] += number
+
+
+def _report(job: Future[None]) -> None:
+    error = job.exception()
+    if isinstance(error, (OSError, TruncatedError)):
+        logger.warning("could not read ahead: %s", error)  # who reads the file will get the error
+    elif error is not None:
+        logger.error("unexpected error while reading ahead", exc_info=error)
