@@ -1,0 +1,46 @@
+# `make demo` and `make test` need Debian or Ubuntu, Python 3.10 or newer, make and git; they install the rest.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+export PYTHON
+BIN := .venv/bin
+PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile pyproject.toml \
+	--quiet --upgrade --universal --python-version 3.10 --generate-hashes
+
+help:  ## show the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+
+setup:  ## install what is missing: Debian packages, .venv
+	@scripts/setup
+
+demo: setup  ## pack, mount, list, compare and read a small COCO of real photographs
+	@$(BIN)/python -m benchmarks.demo
+
+test: setup  ## run all tests
+	$(BIN)/python -m pytest
+
+test-unit: setup  ## run the tests that need no mount
+	$(BIN)/python -m pytest tests/unit tests/property
+
+lint: setup  ## ruff, mypy and the layer rule
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: setup  ## measure ffrfs and its peers; writes benchmarks/results/
+	@scripts/setup bench
+	$(BIN)/python -m benchmarks
+
+bench-quick: setup  ## the same on little data: shows that it runs, not how fast
+	@scripts/setup bench
+	$(BIN)/python -m benchmarks --quick
+
+requirements: setup  ## pin the newest versions that pyproject.toml allows, with hashes
+	$(BIN)/python -m pip install --quiet uv
+	$(PIN) --extra fuse --extra test --extra lint --output-file requirements/test.txt
+	$(PIN) --extra fuse --extra bench --constraint requirements/test.txt --output-file requirements/bench.txt
+
+clean:  ## remove what the other targets made here
+	rm -rf .venv build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+
+.PHONY: help setup demo test test-unit lint bench bench-quick requirements clean
