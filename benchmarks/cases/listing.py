@@ -1,0 +1,38 @@
+"""`find` and `ls -lR` over many names, each on a mount that nothing has been asked of before."""
+
+from __future__ import annotations
+
+import subprocess
+import time
+from pathlib import Path
+
+from benchmarks.bench import Bench
+from benchmarks.measuring import private_bytes, warm
+from benchmarks.systems import Disk, Erofs, Ffrfs, Ratarmount, Squashfuse, System
+
+FIND, LS = "find", "ls -lR"
+COMMANDS = {FIND: ("find",), LS: ("ls", "-lR")}
+
+
+def run(bench: Bench) -> None:
+    """All systems on the small files; on very many names those that can have them without a million real files."""
+    small, many = bench.small, bench.names(bench.plan.names)
+    systems = (Ffrfs(), Squashfuse(), Erofs(), Ratarmount(), Disk())
+    bench.interleave(
+        f"listing, {small.name}", systems, lambda system: _list(bench, system, system.image(small), small.name)
+    )
+    images = {"ffrfs": many.archive(), "squashfuse_ll": many.squashfs()}
+    bench.interleave(
+        f"listing, {many.title}", systems[:2], lambda system: _list(bench, system, images[system.name], many.title)
+    )
+
+
+def _list(bench: Bench, system: System, image: Path, data: str) -> None:
+    warm(image)
+    for case, command in COMMANDS.items():
+        with bench.mounted(system, image) as mount:
+            start = time.perf_counter()
+            subprocess.run([*command, mount.root], check=True, stdout=subprocess.DEVNULL)
+            bench.results.add(case, data, system.name, seconds=time.perf_counter() - start)
+            if mount.daemon:
+                bench.results.add(case, data, system.name, private_mb=private_bytes(mount.daemon) / 1e6)

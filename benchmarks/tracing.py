@@ -1,0 +1,40 @@
+"""Counting the requests that the kernel sends to a FUSE daemon, by its own trace events. Needs root."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+TRACEFS = Path("/sys/kernel/tracing")
+BUFFER_KIB = 1 << 16
+OPCODE = re.compile(r"opcode \d+ \(FUSE_(\w+)\)")
+NOT_WAITED_FOR = {"RELEASE", "RELEASEDIR", "FORGET", "BATCH_FORGET", "INTERRUPT"}
+
+
+@contextmanager
+def fuse_requests(root: Path) -> Iterator[Counter[str]]:
+    """Count the requests to the file system mounted at `root` by name; the counter is filled at the end of the block.
+
+    Raises: PermissionError, FileNotFoundError where the kernel has no trace events to offer.
+    """
+    if not (TRACEFS / "instances").exists():
+        subprocess.run(["mount", "-t", "tracefs", "tracefs", TRACEFS], check=False, capture_output=True)
+    trace = TRACEFS / "instances" / f"ffrfs-bench-{os.getpid()}"
+    trace.mkdir()
+    counts: Counter[str] = Counter()
+    try:
+        event = trace / "events/fuse/fuse_request_send"
+        (trace / "buffer_size_kb").write_text(str(BUFFER_KIB))
+        (event / "filter").write_text(f"connection == {os.minor(os.stat(root).st_dev)}")
+        (event / "enable").write_text("1")
+        yield counts
+        (event / "enable").write_text("0")
+        with (trace / "trace").open() as lines:
+            counts.update(match[1] for line in lines if (match := OPCODE.search(line)))
+    finally:
+        trace.rmdir()
