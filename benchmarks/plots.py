@@ -28,7 +28,7 @@ def draw_all(results: Results, names: dict[str, str], folder: Path) -> list[Path
 def _random_reads(results: Results, names: dict[str, str]) -> Figure | None:
     one, four = random_reads.ONE_CORE.name, random_reads.ALL_CORES.name
     cases = [f"cold, {one}", f"cold, {four}", f"warm, {one}", f"warm, {four}"]
-    titles = [case.replace(", ", "\n", 1) for case in cases]
+    titles = [case.replace(", ", "\n") for case in cases]
     panels = [(names[key], cases, titles, names[key]) for key in ("coco", "small")]
     return _bars(results, panels, "files_per_s", "files/s, logarithmic", logarithmic=True)
 
