@@ -165,6 +165,7 @@ class ArchiveOperations(pyfuse3.Operations):
                 self._announcer.opened(self._index.record(inode))
             if self._filling and self._may_fill(inode):
                 self._fill(inode)
+            self._state.filled[inode] = FILLED  # or will be, by the READs that follow
         elif filled == PREFETCHED:
             self._state.filled[inode] = FILLED
             self._count_prefetched(inode)
@@ -182,6 +183,8 @@ class ArchiveOperations(pyfuse3.Operations):
         data: bytearray | memoryview | None = self._content.read_cached(fh, off, size)
         if data is None:
             count[_WAITED] += 1
+            if self._announcer is not None and off == 0:
+                self._announcer.opened(self._index.record(fh))
             data = await self._loop.in_thread(self._content.read, fh, off, size)
         count[_READ_BYTES] += len(data)
         nanoseconds = perf_counter_ns() - begin
@@ -313,7 +316,6 @@ class ArchiveOperations(pyfuse3.Operations):
         except OSError as error:  # ENOENT: the kernel has just forgotten it; ENOMEM
             logger.debug("inode %d not stored: %s", inode, error)
             return
-        self._state.filled[inode] = FILLED
         self._count[_FILLS] += 1
         self._count[_FILL_BYTES] += len(data)
 

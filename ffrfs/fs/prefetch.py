@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import logging
 import os
-import select
 import threading
 from array import array
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import islice
 
 import pyfuse3
 
@@ -36,10 +35,11 @@ __all__ = ["Announcer", "Prefetcher"]
 logger = logging.getLogger(__name__)
 
 _PACKET_BYTES = 4096  # what a pipe takes atomically, and a packet of a pipe in packet mode
+_PIPE_BYTES = 1 << 20  # a page for each packet
 _HINT, _RUN, _WAKE = 0, 1, 2  # first word of a packet; the others are inodes, or the record at which a run is
 
 # A run: opens of records near each other, ascending. Several workers and readers share one, so it has gaps.
-_NEAR_RECORDS = 64
+_NEAR_RECORDS = 16
 _RUN_LENGTH = 4
 _REPORT_EVERY = 8
 _RUNS = 4  # kept apart by one worker
@@ -69,6 +69,8 @@ class Announcer:
         self._state = state
         self.reader, self._writer = os.pipe2(os.O_CLOEXEC | os.O_DIRECT)  # O_DIRECT: a pipe of packets
         os.set_blocking(self._writer, False)
+        with contextlib.suppress(PermissionError):  # beyond the user's share of pipe memory: it stays as it is
+            fcntl.fcntl(self._writer, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         self._runs: deque[_Run] = deque(maxlen=_RUNS)
 
     def opened(self, record: int) -> None:
@@ -127,32 +129,36 @@ class Prefetcher:
         self._hinted: deque[int] = deque(maxlen=_MAX_QUEUE)
         self._ahead: dict[int, tuple[int, int]] = {}  # end of a run's window (record) -> (window's begin, bytes)
         self._reading_bytes = 0
+        self._run_at: deque[int] = deque(maxlen=4 * _RUNS)
+        # Guards everything above that the draining and the fetching thread share, and tells either of a change.
         self._changed = threading.Condition()
         self._pool = ThreadPoolExecutor(_THREADS, "prefetch")
 
     def run(self) -> None:
-        """Serve until the workers are gone, or the process is told to end."""
-        while True:
-            blocked = self._hinted and not self._room()
-            if blocked:
-                self._state.wanted_hits[0] = self._hits_for_room()
-                if self._room():  # readers were quicker than the line above
-                    continue
-            if self._hinted and not blocked:
-                self._fetch_hinted()
-                if not self._readable():
-                    continue
-            packet = os.read(self._announcer.reader, _PACKET_BYTES)
-            if not packet:
-                return
-            self._take(array("I", packet))
+        """Serve until the process is told to end: this thread empties the pipe, so that no hint is lost, another one
+        fetches."""
+        threading.Thread(target=self._fetch_forever, daemon=True).start()
+        while packet := os.read(self._announcer.reader, _PACKET_BYTES):
+            kind, *numbers = array("I", packet)
+            with self._changed:
+                if kind == _HINT:
+                    self._add("hints", len(numbers))
+                    self._hinted.extend(inode for inode in numbers if 0 < inode <= len(self._index))
+                elif kind == _RUN:
+                    self._run_at.extend(numbers)
+                self._changed.notify_all()
 
-    def _take(self, words: array[int]) -> None:
-        if words[0] == _HINT:
-            self._add("hints", len(words) - 1)
-            self._hinted.extend(inode for inode in words[1:] if 0 < inode <= len(self._index))
-        elif words[0] == _RUN and self._room():
-            self._fetch_run(words[1])
+    def _fetch_forever(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._run_at or self._hinted) or not self._room():
+                    if not self._room():
+                        self._state.wanted_hits[0] = self._hits_for_room()
+                        if self._room():  # readers were quicker than the line above
+                            break
+                    self._changed.wait()
+                numbers = self._next_of_run(self._run_at.popleft()) if self._run_at else self._next_hinted()
+            self._fetch(numbers)
 
     def _room(self) -> bool:
         return self._row[self._count["prefetched_bytes"]] - self._state.consumed_bytes() < self._max_bytes
@@ -163,41 +169,38 @@ class Prefetcher:
         mean = max(self._row[self._count["prefetched_bytes"]] // files, 1)
         return max(self._max_bytes // 4 // mean, 1)
 
-    def _fetch_hinted(self) -> None:
-        """Fetch the next announced files; they are close in time, not in place."""
-        batch, batch_bytes = [], 0
+    def _next_hinted(self) -> list[int]:
+        """The records of the next announced files; these are close in time, not in place."""
+        batch: list[int] = []
+        batch_bytes = 0
         limit = min(self._max_bytes // 4, _MAX_WINDOW_BYTES)
-        for inode in islice(self._hinted, _BATCH_RECORDS):
-            batch.append(inode)
+        while self._hinted and len(batch) < _BATCH_RECORDS and batch_bytes < limit:
+            inode = self._hinted.popleft()
+            batch.append(self._index.record(inode))
             batch_bytes += self._index.size(inode)
-            if batch_bytes >= limit:
-                break
-        for _ in batch:
-            self._hinted.popleft()
-        self._fetch([self._index.record(inode) for inode in batch])
+        return batch
 
-    def _fetch_run(self, record: int) -> None:
-        """A reader is at `record` of a run in archive order: have a window ahead of it, twice the last one."""
+    def _next_of_run(self, record: int) -> list[int]:
+        """A reader is at `record` of a run in archive order: the records of a window ahead of it, twice the last one;
+        none if it still has half a window ahead."""
         for end, (begin, window_bytes) in self._ahead.items():
             if begin - _NEAR_RECORDS <= record < end + _NEAR_RECORDS:
+                if record < begin + (end - begin) // 2:
+                    return []
                 del self._ahead[end]
-                if record < begin + (end - begin) // 2:  # still far enough ahead
-                    self._ahead[end] = (begin, window_bytes)
-                    return
                 first, window_bytes = max(end, record + 1), min(2 * window_bytes, _MAX_WINDOW_BYTES)
                 break
         else:
             first, window_bytes = record + 1, _FIRST_WINDOW_BYTES
         last, total = first, 0
-        lengths, files = self._index.records.length, len(self._index.records)
-        while last < files and total < window_bytes:
-            total += lengths(last)
+        while last < len(self._index.records) and total < window_bytes:
+            total += self._index.records.length(last)
             last += 1
         if len(self._ahead) >= 4 * _RUNS:
             self._ahead.pop(next(iter(self._ahead)))
         self._ahead[last] = (first, window_bytes)
         self._add("prefetch_windows", 1)
-        self._fetch(list(range(first, last)))
+        return list(range(first, last))
 
     def _fetch(self, numbers: list[int]) -> None:
         """Begin to read the records that are not in the page cache, in as few reads as they lie."""
@@ -220,11 +223,14 @@ class Prefetcher:
             return False
         if self._state.filled[inode] != FILLED:
             return True
-        shard, offset, length = self._index.records.extent(record)
+        shard, offset, _ = self._index.records.extent(record)
         try:
-            return length > 0 and os.preadv(self._shards.descriptors[shard], [bytearray(1)], offset, os.RWF_NOWAIT) != 1
-        except OSError:
+            os.preadv(self._shards.descriptors[shard], [bytearray(1)], offset, os.RWF_NOWAIT)
+        except BlockingIOError:
             return True
+        except OSError:
+            return False  # storage that cannot tell: believe the kernel, which forgets files when memory is short
+        return False
 
     def _fetch_group(self, group: list[int], group_bytes: int) -> None:
         try:
@@ -261,9 +267,6 @@ class Prefetcher:
             self._state.filled[inode] = PREFETCHED
             self._add("prefetched", 1)
             self._add("prefetched_bytes", len(content))
-
-    def _readable(self) -> bool:
-        return bool(select.select([self._announcer.reader], [], [], 0)[0])
 
     def _add(self, counter: str, number: int) -> None:
         self._row[self._count[counter]] += number
