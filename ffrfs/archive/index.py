@@ -22,6 +22,7 @@ from ffrfs.errors import FormatError
 __all__ = ["ROOT_INODE", "Index", "build_index"]
 
 ROOT_INODE = 1
+_PARENT_FACTOR = 0x9E3779B1  # spreads a name that many directories have; odd, from the golden ratio
 _CHUNK_ROWS = 1 << 14  # rows handled at once while building: bounds the memory for padded names to a few MiB
 
 
@@ -90,7 +91,7 @@ class Index:
 
         Cost: one or two comparisons on average, under 2 µs, no object kept.
         """
-        bucket = crc32(name, parent) & self._bucket_mask
+        bucket = (crc32(name) ^ parent * _PARENT_FACTOR) & self._bucket_mask
         starts, names = self._name_starts, self._names
         for position in range(self._bucket_starts[bucket], self._bucket_starts[bucket + 1]):
             row = self._bucket_rows[position]
@@ -174,8 +175,12 @@ def build_index(path: str, tree: Tree, records: Records) -> Index:
     child_counts = np.bincount(tree.owner, minlength=tree.directories)
     child_starts = np.concatenate([[1], 1 + np.cumsum(child_counts)])
     owner = np.repeat(np.arange(tree.directories), child_counts)
-    for begin, end in _unsorted_runs(path, tree, starts, lengths, owner, child_starts):
-        _sort_run(path, tree, order, starts, lengths, begin, end)
+    names, crcs, unsorted = _scan_names(path, tree, starts, lengths, owner)
+    if unsorted:
+        for directory in unsorted:
+            begin, end = int(child_starts[directory]) - 1, int(child_starts[directory + 1]) - 1
+            _sort_run(path, tree, order, starts, lengths, begin, end)
+        names, crcs, _ = _scan_names(path, tree, starts, lengths, owner)
 
     children, record_numbers = tree.children[order], tree.records[order]
     inode_of_directory = np.empty(tree.directories, np.int64)
@@ -183,8 +188,7 @@ def build_index(path: str, tree: Tree, records: Records) -> Index:
     rows = np.flatnonzero(children >= 0)
     inode_of_directory[children[rows]] = rows + 2  # row 0 is the root, and an inode is a row plus one
     parents = inode_of_directory[owner]
-    names, hashes = _names_and_hashes(tree, starts, lengths, parents)
-    bucket_starts, bucket_rows = _buckets(hashes)
+    bucket_starts, bucket_rows = _buckets(crcs, parents)
     columns: dict[str, NDArray[Any]] = {
         "parents": np.concatenate([[ROOT_INODE], parents]),
         "record_numbers": np.concatenate([[-1], np.where(children >= 0, -1 - children, record_numbers)]),
@@ -210,36 +214,49 @@ def _check_lengths(path: str, lengths: NDArray[np.int64]) -> None:
         )
 
 
-def _padded(
-    tree: Tree, starts: NDArray[np.int64], lengths: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.bool_]]:
-    """Names as rows padded with NULs, one column more than the longest has, and which of those bytes are names."""
-    width = int(lengths.max(initial=0)) + 1
-    columns = np.arange(width)
-    is_name = columns < lengths[:, None]
-    at = np.minimum(starts[:, None] + columns, len(tree.text) - 1)
-    return np.where(is_name, tree.text[at], 0).astype(np.uint8, copy=False), is_name
+def _scan_names(
+    path: str, tree: Tree, starts: NDArray[np.int64], lengths: NDArray[np.int64], owner: NDArray[np.int64]
+) -> tuple[NDArray[np.uint8], NDArray[np.uint32], list[int]]:
+    """Go once over all names, in the order given.
 
-
-def _unsorted_runs(
-    path: str,
-    tree: Tree,
-    starts: NDArray[np.int64],
-    lengths: NDArray[np.int64],
-    owner: NDArray[np.int64],
-    child_starts: NDArray[np.int64],
-) -> list[tuple[int, int]]:
-    """Check every name, and find the directories (as runs of entries) whose names are not in ascending byte order."""
+    Returns: the names back to back; the CRC32 of each, shape (entries,); the directories whose names are not in
+    ascending byte order. Raises: FormatError for a name that is no file name.
+    """
+    width = int(lengths.max(initial=0)) + 1  # one NUL at least after each name
+    windows = np.lib.stride_tricks.sliding_window_view(np.concatenate([tree.text, np.zeros(width, np.uint8)]), width)
+    crcs = np.empty(len(starts), np.uint32)
+    pieces: list[NDArray[np.uint8]] = []
     unsorted: set[int] = set()
     for begin in range(0, len(starts), _CHUNK_ROWS):
-        end = min(begin + _CHUNK_ROWS + 1, len(starts))  # one row of overlap, to compare across the chunk's border
-        padded, is_name = _padded(tree, starts[begin:end], lengths[begin:end])
-        _check_names(path, padded, is_name, lengths[begin:end])
-        names = padded.view(f"S{padded.shape[1]}").ravel()
-        same = owner[begin + 1 : end] == owner[begin : end - 1]
-        wrong = np.flatnonzero(same & (names[1:] <= names[:-1]))
+        count = min(_CHUNK_ROWS, len(starts) - begin)
+        chunk = slice(begin, begin + count + 1)  # one row of overlap, to compare across the chunk's border
+        is_name = np.arange(width) < lengths[chunk, None]
+        padded = windows[starts[chunk]] * is_name
+        _check_names(path, padded, is_name, lengths[chunk])
+        names = padded.view(f"S{width}").ravel()
+        same_directory = owner[chunk][1:] == owner[chunk][:-1]
+        wrong = np.flatnonzero(same_directory & (names[1:] <= names[:-1]))
         unsorted.update(np.unique(owner[begin + wrong]).tolist())
-    return [(int(child_starts[d]) - 1, int(child_starts[d + 1]) - 1) for d in sorted(unsorted)]
+        pieces.append(padded[:count][is_name[:count]])
+        crcs[begin : begin + count] = _crc32_of_rows(padded[:count], lengths[begin : begin + count])
+    return np.concatenate([np.empty(0, np.uint8), *pieces]), crcs, sorted(unsorted)
+
+
+def _crc32_of_rows(rows: NDArray[np.uint8], lengths: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """zlib's CRC32 of the first `lengths[i]` bytes of each row i, shape (rows,), a column at a time."""
+    crc = np.full(len(rows), 0xFFFFFFFF, np.uint32)
+    for column in range(rows.shape[1]):
+        going = lengths > column
+        if not going.any():
+            break
+        following = _CRC_TABLE[(crc ^ rows[:, column]) & 0xFF] ^ (crc >> np.uint32(8))
+        crc = np.where(going, following, crc)
+    return crc ^ np.uint32(0xFFFFFFFF)
+
+
+def _crc_table() -> NDArray[np.uint32]:
+    """The table of the CRC32's polynomial: crc32 of one byte b is table[b ^ 0xFF] ^ 0xFF000000."""
+    return np.array([crc32(bytes([byte ^ 0xFF])) ^ 0xFF000000 for byte in range(256)], np.uint32)
 
 
 def _check_names(path: str, padded: NDArray[np.uint8], is_name: NDArray[np.bool_], lengths: NDArray[np.int64]) -> None:
@@ -273,27 +290,16 @@ def _sort_run(
         column[begin:end] = column[begin:end][ranks]
 
 
-def _names_and_hashes(
-    tree: Tree, starts: NDArray[np.int64], lengths: NDArray[np.int64], parents: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.uint32]]:
-    """All names back to back in row order, and the hash of each under which `Index.lookup` looks for it."""
-    text = tree.text.data
-    pieces = []
-    hashes = np.empty(len(starts), np.uint32)
-    for begin in range(0, len(starts), _CHUNK_ROWS):
-        chunk = slice(begin, begin + _CHUNK_ROWS)
-        names = [
-            bytes(text[s:e])
-            for s, e in zip(starts[chunk].tolist(), (starts[chunk] + lengths[chunk]).tolist(), strict=True)
-        ]
-        hashes[chunk] = list(map(crc32, names, parents[chunk].tolist()))
-        pieces.append(b"".join(names))
-    return np.frombuffer(b"".join(pieces), np.uint8), hashes
-
-
-def _buckets(hashes: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _buckets(crcs: NDArray[np.uint32], parents: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Rows by bucket, as a list of lists in two arrays; as many buckets as rows, rounded up to a power of two."""
-    count = 1 << max(len(hashes) - 1, 0).bit_length()
-    bucket = hashes & np.uint32(count - 1)
+    count = 1 << max(len(crcs) - 1, 0).bit_length()
+    bucket = ((crcs ^ parents * _PARENT_FACTOR) & (count - 1)).astype(np.uint32)
     starts = np.concatenate([[0], np.cumsum(np.bincount(bucket, minlength=count))])
-    return starts, np.argsort(bucket, kind="stable") + 1
+    # Two stable sorts by 16 bits are a radix sort, several times faster than one by 32.
+    order = np.argsort(bucket.astype(np.uint16), kind="stable")
+    if count > 1 << 16:
+        order = order[np.argsort((bucket >> np.uint32(16)).astype(np.uint16)[order], kind="stable")]
+    return starts, order + 1
+
+
+_CRC_TABLE = _crc_table()

@@ -16,6 +16,7 @@ import trio
 
 from ffrfs.archive.opening import load_index
 from ffrfs.archive.shards import Shards
+from ffrfs.archive.sidecar import find_sidecar
 from ffrfs.daemon.background import Foreground
 from ffrfs.daemon.mountpoint import check_mountpoint, clean_stale, find_mount, unmount
 from ffrfs.daemon.notify import notify
@@ -60,7 +61,7 @@ def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) ->
     Raises: MountError, ArchiveError, OSError.
     """
     shards = Shards(archive)
-    load_index(shards)  # built and kept, or found wrong, while there is still somebody to tell
+    _check_archive(shards)
     if clean_stale(mountpoint):
         logger.warning("cleaned a dead mount at %s", mountpoint)
     check_mountpoint(mountpoint, shards.paths, options.nonempty)
@@ -70,6 +71,23 @@ def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) ->
             " (without a mount, use the backend 'ffrecord' in process)"
         )
     return PreparedMount(shards, mountpoint, options)
+
+
+def _check_archive(shards: Shards) -> None:
+    """Have an index kept, or the archive found wrong, while there is still somebody to tell.
+
+    Building takes several times the index's memory, much of which the interpreter would keep: a child process does it.
+    Raises: as `load_index`.
+    """
+    if find_sidecar(shards) is not None:
+        return
+    child = os.fork()
+    if child == 0:
+        with contextlib.suppress(Exception):
+            load_index(shards)
+        os._exit(0)
+    os.waitpid(child, 0)
+    load_index(shards)  # maps what the child has kept; a small one, or one that has no place, is built here
 
 
 def _serve(mount: PreparedMount, launch: Foreground) -> int:
