@@ -3,23 +3,38 @@
 from __future__ import annotations
 
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from ffrfs.errors import MountError
 
-__all__ = ["check_fuse", "mount", "umount"]
+if TYPE_CHECKING:
+    from ffrfs.daemon.mounting import PreparedMount
+
+__all__ = ["check_fuse", "mount", "serve_in_background", "umount"]
+
+_CONFIG = click.option(
+    "--config", type=click.Path(), metavar="FILE", help="Read what to mount, and where, from a file."
+)
 
 
 @click.command()
-@click.argument("archive", type=click.Path())
-@click.argument("mountpoint", type=click.Path())
+@click.argument("archive", type=click.Path(), required=False)
+@click.argument("mountpoint", type=click.Path(), required=False)
+@_CONFIG
 @click.option("-o", "options", multiple=True, metavar="OPTION,…", help="Mount options, as listed below.")
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
 @click.option("--log", type=click.Path(), help="Log file of a background mount.")
 @click.option("-d", "--debug", is_flag=True, help="Log more.")
 def mount(
-    archive: str, mountpoint: str, options: tuple[str, ...], foreground: bool, log: str | None, debug: bool
+    archive: str | None,
+    mountpoint: str | None,
+    config: str | None,
+    options: tuple[str, ...],
+    foreground: bool,
+    log: str | None,
+    debug: bool,
 ) -> int:
     """Mount ARCHIVE, an .ffr file or a folder of shards, at MOUNTPOINT as a read-only tree.
 
@@ -28,6 +43,7 @@ def mount(
     \b
     ffrfs mount coco.ffr /mnt/coco
     ffrfs mount coco.ffr /mnt/coco -o allow_other,workers=4
+    ffrfs mount --config /etc/ffrfs/coco.toml
     ffrfs umount /mnt/coco
 
     \b
@@ -45,15 +61,34 @@ def mount(
       ro, noexec, nosuid, nodev, noatime and their opposites, as in mount(8)
     """
     check_fuse()
-    from ffrfs.daemon.background import Foreground, Launch, in_background
-    from ffrfs.daemon.log import default_log_path, start_logging
+    from ffrfs.daemon.background import Foreground
+    from ffrfs.daemon.config import read_config
+    from ffrfs.daemon.log import start_logging
     from ffrfs.daemon.mounting import prepare
     from ffrfs.daemon.options import parse_options
 
     start_logging(None, debug)
-    prepared = prepare(archive, os.path.abspath(mountpoint), parse_options(options))
+    if config is not None and archive is None:
+        configured = read_config(config)
+        configured.require_archive()
+        archive, mountpoint = configured.archive, configured.mountpoint
+        parsed = parse_options(options, configured.options)
+    elif config is None and archive is not None and mountpoint is not None:
+        parsed = parse_options(options)
+    else:
+        raise click.UsageError("give either ARCHIVE and MOUNTPOINT, or --config FILE")
+    prepared = prepare(archive, os.path.abspath(mountpoint), parsed)
     if foreground:
         return prepared.serve(Foreground())
+    serve_in_background(prepared, log, debug)
+    return 0
+
+
+def serve_in_background(prepared: PreparedMount, log: str | None = None, debug: bool = False) -> None:
+    """Make the mount and return once it answers. Raises: MountError, ArchiveError, OSError."""
+    from ffrfs.daemon.background import Launch, in_background
+    from ffrfs.daemon.log import default_log_path, start_logging
+
     log_path = os.path.abspath(log or default_log_path(prepared.mountpoint))
 
     def serve(launch: Launch) -> int:
@@ -61,7 +96,6 @@ def mount(
         return prepared.serve(launch)
 
     in_background(serve)
-    return 0
 
 
 def check_fuse() -> None:
@@ -77,15 +111,25 @@ def check_fuse() -> None:
 
 
 @click.command()
-@click.argument("mountpoint", type=click.Path())
-def umount(mountpoint: str) -> None:
+@click.argument("mountpoint", type=click.Path(), required=False)
+@_CONFIG
+@click.option("--dead", is_flag=True, help="Only if its daemon is dead; otherwise do nothing.")
+def umount(mountpoint: str | None, config: str | None, dead: bool) -> None:
     """Unmount MOUNTPOINT, also if its daemon is dead. Files that are open stay readable until they are closed.
 
     \b
     ffrfs umount /mnt/coco
     """
-    from ffrfs.daemon.mountpoint import find_mount, unmount
+    from ffrfs.daemon.config import read_config
+    from ffrfs.daemon.mountpoint import clean_stale, find_mount, unmount
 
+    if config is not None and mountpoint is None:
+        mountpoint = read_config(config).mountpoint
+    elif config is not None or mountpoint is None:
+        raise click.UsageError("give either MOUNTPOINT or --config FILE")
+    if dead:
+        clean_stale(mountpoint)
+        return
     if find_mount(mountpoint) is None:
         raise MountError(f"no archive is mounted at {mountpoint}: 'findmnt -t fuse.ffrfs' lists what is")
     unmount(mountpoint)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ffrfs.daemon.options import MountOptions, parse_options
 from ffrfs.errors import ConfigError, MountError
 
 if sys.version_info >= (3, 11):
@@ -26,12 +27,12 @@ _KEYS = ("archive", "mountpoint", "options")
 
 @dataclass(frozen=True)
 class MountConfig:
-    """One mount: the archive (a file, or a folder of shards), the mount point, and words as `-o` takes them."""
+    """One mount: the file it is configured in, the archive (a file, or a folder of shards), mount point and options."""
 
     source: Path
     archive: str
     mountpoint: str
-    options: tuple[str, ...]
+    options: MountOptions
 
     def require_archive(self) -> None:
         """Make sure that the archive is there.
@@ -58,7 +59,7 @@ def read_config(path: str | os.PathLike[str]) -> MountConfig:
     """Read and check one configuration file.
 
     Raises: ConfigError, naming the file and the key, if the file cannot be read, is not TOML, has a key that is not
-        known, lacks one that is needed, or gives one a wrong type.
+        known, lacks one that is needed, or gives one a wrong type or an option that does not exist.
     """
     source = Path(path)
     table = _load(source)
@@ -69,7 +70,7 @@ def read_config(path: str | os.PathLike[str]) -> MountConfig:
         source=source,
         archive=_absolute_path(source, table, "archive"),
         mountpoint=_absolute_path(source, table, "mountpoint"),
-        options=_words(source, table, "options"),
+        options=_options(source, table, "options"),
     )
 
 
@@ -91,10 +92,13 @@ def _absolute_path(source: Path, table: dict[str, Any], key: str) -> str:
     return path
 
 
-def _words(source: Path, table: dict[str, Any], key: str) -> tuple[str, ...]:
+def _options(source: Path, table: dict[str, Any], key: str) -> MountOptions:
     words = table.get(key, [])
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ConfigError(
             f'{source}: {key}: must be a list of words such as ["allow_other", "uid=1000"], not {words!r}'
         )
-    return tuple(words)
+    try:
+        return parse_options(words)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {key}: {error}") from error

@@ -6,26 +6,35 @@ tools read. Source: mount(8), FILESYSTEM-INDEPENDENT MOUNT OPTIONS and EXTERNAL 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from ffrfs.daemon.options import MountOptions, parse_options
+from ffrfs.errors import ConfigError
 
-__all__ = ["own_options"]
+__all__ = ["read_options"]
 
 # When and by whom it is mounted: read by mount(8) and systemd before the helper runs.
 _FOR_MOUNT = {"auto", "noauto", "defaults", "user", "nouser", "users", "owner", "group", "nofail", "_netdev"}
-# What a read-only mount without devices and setuid programs has anyway, or cannot have.
+_FOR_OTHERS = ("x-", "X-", "comment=", "user=", "helper=", "uhelper=")
+# What a read-only mount has anyway, or cannot have.
 _WITHOUT_EFFECT = {
-    "rw", "suid", "nosuid", "dev", "nodev", "exec", "noexec", "sync", "async", "dirsync", "mand", "nomand",
-    "atime", "noatime", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
+    "rw", "mand", "nomand", "diratime", "nodiratime", "relatime", "norelatime", "strictatime", "nostrictatime",
     "lazytime", "nolazytime", "iversion", "noiversion", "silent", "loud",
 }  # fmt: skip
-_FOR_OTHERS = ("x-", "X-", "comment=", "user=", "helper=", "uhelper=")
 
 
-def own_options(option_lists: tuple[str, ...]) -> Iterator[str]:
-    """Yield the options that are meant for ffrfs, in order.
+def read_options(option_lists: tuple[str, ...], sloppy: bool) -> MountOptions:
+    """Read the options that are meant for ffrfs, and pass over mount(8)'s and systemd's.
 
-    Args: option_lists, the value of each `-o`, options separated by commas.
+    Args: option_lists, the value of each `-o`, options separated by commas; sloppy, whether options that do not
+        exist are passed over too.
+    Raises: ConfigError.
     """
-    for option in (option for options in option_lists for option in options.split(",")):
-        if option and option not in _FOR_MOUNT | _WITHOUT_EFFECT and not option.startswith(_FOR_OTHERS):
-            yield option
+    options = MountOptions()
+    for option in (option for words in option_lists for option in words.split(",")):
+        if option in _FOR_MOUNT | _WITHOUT_EFFECT or option.startswith(_FOR_OTHERS):
+            continue
+        try:
+            options = parse_options([option], options)
+        except ConfigError:
+            if not sloppy:
+                raise
+    return options

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ffrfs.daemon.config import MountConfig, read_config
+from ffrfs.daemon.options import MountOptions
 from ffrfs.errors import ConfigError, MountError
 
 EXAMPLE = Path(__file__).parents[2] / "systemd" / "example.toml"
@@ -21,12 +22,12 @@ def config_file(tmp_path: Path) -> Path:
 def test_the_documented_example_is_read() -> None:
     config = read_config(EXAMPLE)
     assert (config.archive, config.mountpoint) == ("/data/coco.ffr", "/mnt/coco")
-    assert config.options == ("allow_other",)
+    assert config.options == MountOptions(allow_other=True)
 
 
 def test_options_may_be_left_out(config_file: Path) -> None:
     config_file.write_text('archive = "/a.ffr"\nmountpoint = "/mnt"\n')
-    assert read_config(config_file).options == ()
+    assert read_config(config_file).options == MountOptions()
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,8 @@ def test_options_may_be_left_out(config_file: Path) -> None:
         ('archive = "/a.ffr"\nmountpoint = ["/mnt"]', "mountpoint: must be an absolute path"),
         ('archive = "/a.ffr"\nmountpoint = "/mnt"\noptions = "allow_other"', "options: must be a list"),
         ('archive = "/a.ffr"\nmountpoint = "/mnt"\noptions = ["uid=1", 2]', "options: must be a list"),
+        ('archive = "/a.ffr"\nmountpoint = "/mnt"\noptions = ["alow_other"]', "options: there is no mount option"),
+        ('archive = "/a.ffr"\nmountpoint = "/mnt"\noptions = ["uid=ada"]', "options: option uid"),
         ('archive = "/a.ffr', "not TOML"),
     ],
 )
@@ -62,7 +65,7 @@ def test_a_file_that_cannot_be_read_is_a_configuration_error(config_file: Path) 
 
 
 def configured(archive: Path) -> MountConfig:
-    return MountConfig(Path("/etc/ffrfs/coco.toml"), os.fspath(archive), "/mnt", ())
+    return MountConfig(Path("/etc/ffrfs/coco.toml"), os.fspath(archive), "/mnt", MountOptions())
 
 
 def test_an_archive_that_is_there_is_accepted_as_file_or_folder(tmp_path: Path) -> None:
