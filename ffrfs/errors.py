@@ -5,6 +5,7 @@
     │   ├── FormatError(offset)         not an archive, or its metadata is wrong or hostile
     │   ├── TruncatedError(offset)      the file ends before what its header promises
     │   └── ChecksumError(record, expected, actual)
+    ├── PackError(path)                 a tree that cannot be packed, an archive that is not what was promised
     ├── RecordIndexError                also an IndexError
     ├── ReadOnlyError                   also an OSError with EROFS
     ├── MountError                      CLI exit 3
@@ -28,10 +29,15 @@ __all__ = [
     "FfrfsError",
     "FormatError",
     "MountError",
+    "PackError",
     "ReadOnlyError",
     "RecordIndexError",
     "TruncatedError",
 ]
+
+
+def _printable(path: str) -> str:
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 class FfrfsError(Exception):
@@ -52,7 +58,7 @@ class ArchiveError(FfrfsError):
         self.path = os.fspath(path)
         self.problem = problem
         self.facts = facts
-        super().__init__(f"{os.fsencode(self.path).decode('utf-8', 'backslashreplace')}: {problem}")
+        super().__init__(f"{_printable(self.path)}: {problem}")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.path, self.problem, self.facts)
@@ -84,6 +90,21 @@ class ChecksumError(ArchiveError):
 
 def _rebuild(kind: type[ArchiveError], path: str, problem: str, facts: dict[str, Any]) -> ArchiveError:
     return kind(path, problem, **facts)
+
+
+class PackError(FfrfsError):
+    """`path` cannot be packed, or cannot be written as promised.
+
+    Args: path, the file, folder or archive in question; problem, a sentence without the path.
+    """
+
+    def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
+        self.path = os.fspath(path)
+        self.problem = problem
+        super().__init__(f"{_printable(self.path)}: {problem}")
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.path, self.problem)
 
 
 class RecordIndexError(FfrfsError, IndexError):

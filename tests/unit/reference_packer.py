@@ -1,0 +1,40 @@
+"""What the reference writes for a folder, said once more and independently: pathlib, OrderedDict, pickle, zlib.
+
+Facts from HFAiLab/ffrecord package.py and writer.cpp: it keeps everything in memory and knows no shards of folders.
+"""
+
+import pickle
+import struct
+import zlib
+from collections import OrderedDict
+from pathlib import Path
+
+
+def _structure(folder, contents):
+    names = OrderedDict()
+    for child in sorted(folder.iterdir()):
+        if child.is_dir():
+            names[child.name] = _structure(child, contents)
+        else:
+            names[child.name] = len(contents)
+            contents.append(child.read_bytes())
+    return names
+
+
+def reference_archive(folder):
+    """The bytes of the archive that the reference packs from `folder`."""
+    records = []
+    structure = _structure(Path(folder).absolute(), records)
+    records.append(b"piouhjgbr" + pickle.dumps(structure, protocol=4))
+    return archive_of(records)
+
+
+def archive_of(records):
+    """The bytes of an archive with these records."""
+    n = len(records)
+    offsets, end = [], 12 + 12 * n
+    for record in records:
+        offsets.append(end)
+        end += len(record)
+    header = struct.pack(f"<q{n}I{n}q", n, *map(zlib.crc32, records), *offsets)
+    return struct.pack("<I", zlib.crc32(header)) + header + b"".join(records)
