@@ -5,7 +5,9 @@ Importing this imports neither FUSE nor any OpenMMLab framework.
 """
 
 from ffrfs.archive.folder import PackedFolder
+from ffrfs.archive.packing import pack_folder
 from ffrfs.archive.reader import FileReader
+from ffrfs.archive.writer import FileWriter
 from ffrfs.errors import (
     ArchiveError,
     ChecksumError,
@@ -13,6 +15,7 @@ from ffrfs.errors import (
     FfrfsError,
     FormatError,
     MountError,
+    PackError,
     ReadOnlyError,
     RecordIndexError,
     TruncatedError,
@@ -26,12 +29,15 @@ __all__ = [
     "ConfigError",
     "FfrfsError",
     "FileReader",
+    "FileWriter",
     "FormatError",
     "MountError",
+    "PackError",
     "PackedFolder",
     "ReadOnlyError",
     "RecordIndexError",
     "TruncatedError",
     "__version__",
+    "pack_folder",
     "prefetch",
 ]

@@ -6,6 +6,7 @@ checksums, neither of which holds the GIL, while the caller's thread writes them
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 from collections import deque
@@ -26,6 +27,7 @@ __all__ = ["MAX_JOBS", "Piece", "copy_files"]
 MAX_JOBS = 16
 PIECE_BYTES = 2 << 20
 PIECE_FILES = 32
+_CHANGED = "it changed while the folder was packed; nothing was written"
 _AHEAD_PIECES = 256
 _FILES_PER_WAIT = 8  # fewer waits than one for so many files are noise
 
@@ -158,8 +160,10 @@ def _read_part(file: SourceFile, offset_bytes: int, part: memoryview, follow: bo
             length += more
         status = os.fstat(fd)
     except OSError as error:
+        if error.errno == errno.ESPIPE:
+            raise PackError(file.path, _CHANGED) from None
         raise OSError(error.errno, error.strerror, file.path) from None
     finally:
         os.close(fd)
     if length < len(part) or status.st_size != file.size_bytes or status.st_mtime_ns != file.mtime_ns:
-        raise PackError(file.path, "it changed while the folder was packed; nothing was written")
+        raise PackError(file.path, _CHANGED)

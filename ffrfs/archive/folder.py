@@ -18,7 +18,7 @@ from ffrfs.archive.reader import RecordReader
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.errors import ChecksumError, FormatError
 
-__all__ = ["PackedFolder", "path_parts"]
+__all__ = ["PackedFolder", "path_parts", "resolve"]
 
 Bytes = NDArray[np.uint8]
 PathInArchive = str | bytes | os.PathLike[str]
@@ -30,6 +30,26 @@ def path_parts(path: PathInArchive) -> list[bytes]:
     `..` is kept as a name, and since no archive has it, it is not found: a path cannot climb out.
     """
     return [part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")]
+
+
+def resolve(index: Index, path: PathInArchive, archive: str) -> int:
+    """The inode of what is at a path.
+
+    Args: archive, as errors name it. Raises: FileNotFoundError, NotADirectoryError.
+    """
+    inode, lookup = ROOT_INODE, index.lookup
+    for part in path_parts(path):
+        if not index.is_directory(inode):
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), _name(archive, path))
+        inode = lookup(inode, part)
+        if inode == 0:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), _name(archive, path))
+    return inode
+
+
+def _name(archive: str, path: PathInArchive) -> str:
+    """A path as errors show it: with the archive that it is in."""
+    return f"{archive}/{os.fsdecode(path).lstrip('/')}"
 
 
 class PackedFolder:
@@ -88,7 +108,7 @@ class PackedFolder:
         """
         inode = ROOT_INODE if path is None else self.inode(path)
         if not self.index.is_directory(inode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._name(path or ""))
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), _name(self.path, path or ""))
         return [entry for entry, _ in self._walk(inode, None, list_file, list_dir, recursive)]
 
     def read_one(self, fname: PathInArchive) -> Bytes:
@@ -139,20 +159,12 @@ class PackedFolder:
 
     def inode(self, path: PathInArchive) -> int:
         """The inode of what is at this path. Raises: FileNotFoundError, NotADirectoryError."""
-        inode, lookup = ROOT_INODE, self.index.lookup
-        for part in path_parts(path):
-            if self.index.is_directory(inode):
-                inode = lookup(inode, part)
-                if inode == 0:
-                    raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._name(path))
-            else:
-                raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), self._name(path))
-        return inode
+        return resolve(self.index, path, self.path)
 
     def _record(self, path: PathInArchive) -> int:
         record = self.index.record(self.inode(path))
         if record < 0:
-            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), self._name(path))
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), _name(self.path, path))
         return record
 
     def _walk(
@@ -166,10 +178,6 @@ class PackedFolder:
                 yield entry, child
             if directory and recursive:
                 yield from self._walk(child, Path(entry), list_file, list_dir, recursive)
-
-    def _name(self, path: PathInArchive) -> str:
-        """A path as errors show it: with the archive that it is in."""
-        return f"{self.path}/{os.fsdecode(path).lstrip('/')}"
 
     def _named(
         self, error: ChecksumError, paths: builtins.list[PathInArchive], numbers: builtins.list[int]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -13,6 +13,7 @@ from ffrfs.archive.index import Index
 from ffrfs.archive.layout import crc32
 from ffrfs.archive.reader import checksum_error
 from ffrfs.archive.shards import Shards
+from ffrfs.archive.tally import Progress, Tally
 from ffrfs.errors import ArchiveError
 
 __all__ = ["verify"]
@@ -21,17 +22,19 @@ _BATCH_BYTES = 1 << 23  # what one thread reads at once: neighbouring records up
 
 
 def verify(
-    shards: Shards, index: Index, jobs: int | None = None, progress: Callable[[int, int], None] | None = None
+    shards: Shards, index: Index, jobs: int | None = None, progress: Progress | None = None
 ) -> list[ArchiveError]:
     """Check every record of an archive.
 
-    Args: jobs, how many threads read; progress, called with (records, bytes) checked since the last call.
+    Args: jobs, how many threads read; progress, called with (records done, bytes done, records in all,
+    bytes in all).
     Returns: what is damaged, in record order. Memory: 8 MiB a thread. Raises: OSError if storage fails otherwise.
     """
     inodes = index.inodes_of_records()
     check = functools.partial(_check, shards, index)
     threads = jobs or 2 * (os.cpu_count() or 1)
     damaged: list[ArchiveError] = []
+    tally = Tally(progress, len(index.records), int(index.records.lengths.sum()))
     with ThreadPoolExecutor(threads) as pool:
         # map would submit everything at once; a window bounds what waits.
         batches = _batches(index)
@@ -40,8 +43,7 @@ def verify(
                 for record, actual in problems:
                     name = os.fsdecode(index.path(int(inodes[record]))) if inodes[record] else ""
                     damaged.append(checksum_error(shards, index.records, record, actual, name))
-                if progress is not None:
-                    progress(end - begin, int(index.records.lengths[begin:end].sum()))
+                tally.add(end - begin, int(index.records.lengths[begin:end].sum()))
     return damaged
 
 

@@ -10,6 +10,7 @@ import click
 from ffrfs.cli.inspecting import cat, index, info, ls, verify
 from ffrfs.cli.installing import install_systemd
 from ffrfs.cli.mounting import mount, umount
+from ffrfs.cli.packing import pack, unpack
 from ffrfs.cli.running import run
 from ffrfs.version import __version__
 
@@ -28,7 +29,7 @@ def cli() -> None:
     """
 
 
-for command in (cat, index, info, install_systemd, ls, mount, umount, verify):
+for command in (cat, index, info, install_systemd, ls, mount, pack, umount, unpack, verify):
     cli.add_command(command)
 
 

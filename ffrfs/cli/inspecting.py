@@ -126,7 +126,7 @@ def verify(archive: str, jobs: int | None) -> int:
     shards = Shards(archive)
     tree = load_index(shards)
     begin = time.perf_counter()
-    with progress_bar("Verifying", len(tree.records), int(tree.records.lengths.sum())) as progress:
+    with progress_bar("Verifying") as progress:
         damaged = verify_archive(shards, tree, jobs, progress)
     seconds = max(time.perf_counter() - begin, 1e-9)
     for problem in damaged:

@@ -3,36 +3,45 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+from rich.progress import Progress as Bar
+
+from ffrfs.archive.tally import Progress
 
 __all__ = ["progress_bar"]
 
 
+def _ignore(files_done: int, bytes_done: int, files_total: int, bytes_total: int) -> None:
+    pass
+
+
 @contextlib.contextmanager
-def progress_bar(title: str, files: int, total_bytes: int) -> Iterator[Callable[[int, int], None]]:
+def progress_bar(title: str) -> Iterator[Progress]:
     """Show files, bytes, rate and time left on standard error.
 
-    Args: files, total_bytes, what there is to do.
-    Yields: a function to call with the (files, bytes) done since its last call; any thread may call it.
+    Yields: a function to call with (files done, bytes done, files in all, bytes in all), from any thread; before its
+    first call the bar only shows that something goes on.
     """
     console = Console(stderr=True)
-    with Progress(
+    if not console.is_terminal:
+        yield _ignore
+        return
+    with Bar(
         TextColumn("{task.description}"),
         BarColumn(),
-        TextColumn("{task.fields[files]}/{task.fields[all_files]} files"),
+        TextColumn("{task.fields[files]}"),
         DownloadColumn(),
         TransferSpeedColumn(),
         TimeRemainingColumn(),
         console=console,
-        disable=not console.is_terminal,
-    ) as progress:
-        task = progress.add_task(title, total=total_bytes, files=0, all_files=files)
+    ) as bar:
+        task = bar.add_task(title, total=None, files="")
 
-        def advance(more_files: int, more_bytes: int) -> None:
-            done = progress.tasks[task].fields["files"] + more_files
-            progress.update(task, advance=more_bytes, files=done)
+        def show(files_done: int, bytes_done: int, files_total: int, bytes_total: int) -> None:
+            files = f"{files_done}/{files_total} files"
+            bar.update(task, completed=bytes_done, total=bytes_total, files=files)
 
-        yield advance
+        yield show

@@ -89,7 +89,17 @@ def test_an_empty_folder_and_empty_subfolders(source, out):
 
 
 def test_names_of_any_bytes(source, out):
-    for name in [b"\xff\xfe", b"\xc3\xa9", "😀".encode(), b"\xed\xb3\xbf", b" ", b"\n", b"-rf", b"a" * 255, b"\x7f\x01"]:
+    for name in [
+        b"\xff\xfe",
+        b"\xc3\xa9",
+        "😀".encode(),
+        b"\xed\xb3\xbf",
+        b" ",
+        b"\n",
+        b"-rf",
+        b"a" * 255,
+        b"\x7f\x01",
+    ]:
         Path(os.fsdecode(os.path.join(os.fsencode(source), name))).write_bytes(name)
     pack_folder(source, out)
     assert out.read_bytes() == reference_archive(source)
@@ -98,7 +108,7 @@ def test_names_of_any_bytes(source, out):
 
 
 def test_order_is_that_of_strings_not_of_bytes(source, out):
-    # U+E000 is one three-byte sequence and comes after the lone surrogates of bytes that are no UTF-8, whatever their value.
+    # U+E000 comes after the lone surrogates that stand for bytes which are no UTF-8, though its own bytes are smaller.
     for name in ["\ue000", "\udcff", "\U00010000", "a", "a.b", "a-b", "B"]:
         write(source / name / "x", name.encode("utf-8", "surrogateescape"))
         write(source / (name + "f"))
@@ -123,7 +133,7 @@ def test_a_tree_of_many_pickle_frames_and_batches(source, out):
 
 
 def test_a_deep_tree(source, out):
-    deepest, levels = source, 1500
+    levels = 1500
     descriptor = os.open(source, os.O_RDONLY)
     for _ in range(levels):
         os.mkdir("d", dir_fd=descriptor)
@@ -138,7 +148,6 @@ def test_a_deep_tree(source, out):
     with PackedFolder(out) as folder:
         assert folder.is_file("d/" * levels + "file")
         assert folder.num_files() == 1
-    assert deepest.exists()
 
 
 def test_packing_again_replaces(source, out):
@@ -188,22 +197,18 @@ def test_symlinks_are_an_error(source, out):
 @pytest.mark.parametrize(
     ("link", "target", "problem"),
     [
-        ("link", "nowhere", "source/link: it is a symlink to 'nowhere', which cannot be followed: No such file"),
-        ("link", "link", "source/link: .* cannot be followed: Too many levels of symbolic links"),
-        ("link", "file/x", "source/link: .* cannot be followed: Not a directory"),
-        ("link", ".", "source/link: this symlink leads back"),
-        ("a/b/link", "../..", "source/a/b/link: this symlink leads back"),
-        ("a/link", "b", "source/a/link/up: this symlink leads back"),
+        ("link", "nowhere", "it is a symlink to 'nowhere', which cannot be followed: No such file"),
+        ("link", "link", "which cannot be followed: Too many levels of symbolic links"),
+        ("link", "file/x", "which cannot be followed: Not a directory"),
+        ("link", ".", "this symlink leads back"),
+        ("a/b/link", "../..", "this symlink leads back"),
     ],
 )
 def test_symlinks_that_lead_nowhere_or_in_circles(source, out, link, target, problem):
     write(source / "file")
     (source / "a" / "b").mkdir(parents=True)
-    (source / "a" / "b" / "up").symlink_to("..") if target == "b" else None
     (source / link).symlink_to(target)
-    if target == "b":
-        problem = r"source/a/b/up: this symlink leads back"
-    with pytest.raises(PackError, match=problem):
+    with pytest.raises(PackError, match=f"source/{link}: .*{problem}"):
         pack_folder(source, out)
     assert_nothing_left(out)
 
@@ -221,9 +226,7 @@ def test_a_fifo_is_an_error(source, out):
     os.mkfifo(source / "fifo")
     with pytest.raises(PackError, match="source/fifo: it is a FIFO"):
         pack_folder(source, out)
-    (source / "link").symlink_to("fifo")
     (source / "fifo").rename(source.parent / "fifo")
-    (source / "link").unlink()
     (source / "link").symlink_to("../fifo")
     with pytest.raises(PackError, match="source/link: it is a FIFO"):
         pack_folder(source, out)
@@ -337,20 +340,27 @@ def test_nor_reach_it_through_symlinks(source, tmp_path):
     pack_folder(source, tmp_path / "target" / "out.ffr", symlinks="skip")
 
 
-def test_what_cannot_be_read_is_an_error_with_its_path(tmp_path):
-    code = "import sys; from ffrfs import pack_folder; pack_folder(*sys.argv[1:])"
+UNPRIVILEGED = """
+import os, sys
+from ffrfs import pack_folder
+if os.geteuid() == 0:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+pack_folder(*sys.argv[1:])
+"""
+
+
+def test_what_cannot_be_read_is_an_error_with_its_path():
     with tempfile.TemporaryDirectory() as folder:
         os.chmod(folder, 0o777)
         secret = write(Path(folder) / "source" / "secret")
-        secret.chmod(0)
-        other = {"user": 65534, "group": 65534, "extra_groups": []} if os.geteuid() == 0 else {}
         for unreadable in (secret, secret.parent):
             unreadable.chmod(0)
             packed = subprocess.run(
-                [sys.executable, "-c", code, secret.parent, Path(folder) / "out.ffr"],
+                [sys.executable, "-c", UNPRIVILEGED, secret.parent, Path(folder) / "out.ffr"],
                 capture_output=True,
                 text=True,
-                **other,
             )
             assert f"PermissionError: [Errno 13] Permission denied: '{unreadable}'" in packed.stderr
         secret.parent.chmod(0o700)

@@ -1,0 +1,142 @@
+"""`ffrfs pack` and `ffrfs unpack`: from folders to archives and back."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+import sys
+from collections.abc import Iterator
+from concurrent.futures import Executor
+from typing import NoReturn
+
+import click
+from rich.filesize import decimal
+
+from ffrfs.archive.opening import build
+from ffrfs.archive.packing import pack_folder
+from ffrfs.archive.scan import Symlinks
+from ffrfs.archive.shards import Shards
+from ffrfs.archive.sidecar import save_sidecar
+from ffrfs.archive.unpacking import unpack as unpack_archive
+from ffrfs.cli.progress import progress_bar
+from ffrfs.daemon.options import parse_size
+from ffrfs.errors import ConfigError
+
+__all__ = ["pack", "unpack"]
+
+
+def _size(context: click.Context, parameter: click.Parameter, text: str | None) -> int | None:
+    try:
+        return None if text is None else parse_size(text)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@click.command()
+@click.argument("folder", type=click.Path())
+@click.argument("archive", type=click.Path())
+@click.option(
+    "-j", "--jobs", type=click.IntRange(1, 128), help="Threads that read ahead, or write shards (default 16)."
+)
+@click.option(
+    "--symlinks",
+    type=click.Choice(["follow", "skip", "error"]),
+    default="follow",
+    show_default=True,
+    help="Pack what they point to, leave them out, or stop at the first.",
+)
+@click.option("--shards", type=click.IntRange(1), metavar="N", help="Write N shards to the folder ARCHIVE.")
+@click.option("--shard-size", callback=_size, metavar="SIZE", help="Write shards of at most SIZE, such as 1GiB.")
+@click.option("--dask", metavar="ADDRESS", help="Let a dask cluster write the shards; it must see the same paths.")
+@click.option("--no-index", is_flag=True, help="Do not write the index beside the archive.")
+@click.option("-v", "--verbose", is_flag=True, help="Print a line for each file, or each shard.")
+def pack(
+    folder: str,
+    archive: str,
+    jobs: int | None,
+    symlinks: Symlinks,
+    shards: int | None,
+    shard_size: int | None,
+    dask: str | None,
+    no_index: bool,
+    verbose: bool,
+) -> None:
+    """Pack FOLDER into ARCHIVE, a file whose name ends in .ffr, or with --shards or --shard-size a folder of them.
+
+    Nothing appears at ARCHIVE before all of it is written.
+
+    \b
+    ffrfs pack coco/ coco.ffr
+    ffrfs pack --shard-size 1GiB imagenet/ imagenet-shards/
+    ffrfs pack --shards 64 --dask tcp://scheduler:8786 /data/laion /data/laion-shards
+    """
+    if dask is not None and shards is None and shard_size is None:
+        raise ConfigError("a cluster writes shards, so --dask needs --shards or --shard-size")
+    with _ended_by_sigterm(), _cluster(dask) as executor, progress_bar("Packing") as progress:
+        packed = pack_folder(
+            folder,
+            archive,
+            verbose,
+            symlinks=symlinks,
+            jobs=jobs,
+            shards=shards,
+            shard_bytes=shard_size,
+            executor=executor,
+            progress=progress,
+        )
+    if not no_index:
+        opened = Shards(archive)
+        save_sidecar(build(opened), opened)
+        opened.close()
+    click.echo(f"{_printable(archive)}: {packed.files} files, {decimal(packed.size_bytes)}")
+
+
+@click.command()
+@click.argument("archive", type=click.Path())
+@click.argument("target", type=click.Path())
+@click.argument("paths", nargs=-1)
+@click.option("-f", "--force", is_flag=True, help="Also if TARGET is not empty; replace files that are in the way.")
+def unpack(archive: str, target: str, paths: tuple[str, ...], force: bool) -> None:
+    """Write the files of ARCHIVE, or only those at PATHS, to the folder TARGET.
+
+    Every file is checked. TARGET holds .ffrfs-unpack-incomplete until all of them are written.
+
+    \b
+    ffrfs unpack coco.ffr coco/
+    ffrfs unpack coco.ffr somewhere/ annotations val2017/000000000139.jpg
+    """
+    with _ended_by_sigterm(), progress_bar("Unpacking") as progress:
+        unpacked = unpack_archive(archive, target, force, paths=paths or None, progress=progress)
+    click.echo(f"{_printable(target)}: {unpacked.files} files, {decimal(unpacked.size_bytes)}")
+
+
+@contextlib.contextmanager
+def _cluster(address: str | None) -> Iterator[Executor | None]:
+    """The executor of the dask cluster at this address; None without one."""
+    if address is None:
+        yield None
+        return
+    try:
+        from distributed import Client
+    except ImportError:
+        raise ConfigError("--dask needs the package distributed: pip install 'ffrfs[dask]'") from None
+    with Client(address, timeout="10s") as client, client.get_executor() as executor:
+        yield executor
+
+
+@contextlib.contextmanager
+def _ended_by_sigterm() -> Iterator[None]:
+    """Let SIGTERM, as batch systems send it, end the block like Ctrl-C does, so that nothing half-made stays."""
+
+    def end(*_: object) -> NoReturn:
+        sys.exit(128 + signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _printable(name: str) -> str:
+    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
