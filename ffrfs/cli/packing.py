@@ -6,7 +6,6 @@ import contextlib
 import signal
 import sys
 from collections.abc import Iterator
-from concurrent.futures import Executor
 from typing import NoReturn
 
 import click
@@ -18,6 +17,7 @@ from ffrfs.archive.scan import Symlinks
 from ffrfs.archive.shards import Shards
 from ffrfs.archive.sidecar import save_sidecar
 from ffrfs.archive.unpacking import unpack as unpack_archive
+from ffrfs.cli.cluster import dask_executor
 from ffrfs.cli.progress import progress_bar
 from ffrfs.daemon.options import parse_size
 from ffrfs.errors import ConfigError
@@ -72,7 +72,8 @@ def pack(
     """
     if dask is not None and shards is None and shard_size is None:
         raise ConfigError("a cluster writes shards, so --dask needs --shards or --shard-size")
-    with _ended_by_sigterm(), _cluster(dask) as executor, progress_bar("Packing") as progress:
+    cluster = contextlib.nullcontext() if dask is None else dask_executor(dask)
+    with _ended_by_sigterm(), cluster as executor, progress_bar("Packing") as progress:
         packed = pack_folder(
             folder,
             archive,
@@ -108,20 +109,6 @@ def unpack(archive: str, target: str, paths: tuple[str, ...], force: bool) -> No
     with _ended_by_sigterm(), progress_bar("Unpacking") as progress:
         unpacked = unpack_archive(archive, target, force, paths=paths or None, progress=progress)
     click.echo(f"{_printable(target)}: {unpacked.files} files, {decimal(unpacked.size_bytes)}")
-
-
-@contextlib.contextmanager
-def _cluster(address: str | None) -> Iterator[Executor | None]:
-    """The executor of the dask cluster at this address; None without one."""
-    if address is None:
-        yield None
-        return
-    try:
-        from distributed import Client
-    except ImportError:
-        raise ConfigError("--dask needs the package distributed: pip install 'ffrfs[dask]'") from None
-    with Client(address, timeout="10s") as client, client.get_executor() as executor:
-        yield executor
 
 
 @contextlib.contextmanager
