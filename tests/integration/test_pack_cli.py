@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-from reference_packer import reference_archive
 
 from ffrfs import PackedFolder, pack_folder
+from tests.support.reference_packer import reference_archive
 
 COMMAND = [sys.executable, "-m", "ffrfs"]
 MARKER = ".ffrfs-unpack-incomplete"

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_packer import reference_archive
 
 from ffrfs import pack_folder
 from ffrfs.archive.unpacking import unpack
+from tests.support.reference_packer import reference_archive
 
 NAMES = st.one_of(
     st.sampled_from([b"a", b"b", b"\xe9", b"\xc3\xa9", b"aa", b"a.b", b"\xee\x80\x80", b"\xf0\x90\x80\x80"]),

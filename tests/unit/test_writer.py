@@ -8,9 +8,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from reference_packer import archive_of
 
 from ffrfs import ConfigError, FileReader, FileWriter, PackError
+from tests.support.reference_packer import archive_of
 
 VECTORS = Path(__file__).parent.parent / "data" / "vectors"
 
