@@ -22,7 +22,8 @@ import logging
 import select
 import signal
 import types
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 import pyfuse3
@@ -85,7 +86,7 @@ class FuseLoop:
         seam = types.SimpleNamespace(
             Lock=lock_type,
             lowlevel=types.SimpleNamespace(**lowlevel),
-            open_nursery=trio.open_nursery,
+            open_nursery=self._open_nursery,
             ClosedResourceError=trio.ClosedResourceError,
         )
         setattr(pyfuse3, "trio", seam)  # noqa: B010 - no attribute that pyfuse3's type stubs know
@@ -164,6 +165,23 @@ class FuseLoop:
                     continue
                 return
             await trio.lowlevel.wait_readable(fd)
+
+    @asynccontextmanager
+    async def _open_nursery(self) -> AsyncIterator[types.SimpleNamespace]:
+        """The nursery of pyfuse3's tasks. When one ends, those that wait for its turn with the lock look again, since
+        the session may have ended with it."""
+
+        async def run(task: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+            try:
+                await task(*arguments)
+            finally:
+                if self._lock_waiters is not None:
+                    self._lock_waiters.unpark_all()
+
+        async with trio.open_nursery() as nursery:
+            yield types.SimpleNamespace(
+                start_soon=lambda task, *arguments, name: nursery.start_soon(run, task, *arguments, name=name)
+            )
 
     def _take_lock(self) -> Awaitable[None]:
         if self._lock_held:
