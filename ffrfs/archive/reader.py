@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,15 +16,19 @@ from numpy.typing import NDArray
 
 from ffrfs.archive.layout import crc32
 from ffrfs.archive.opening import load_records
-from ffrfs.archive.records import Records
+from ffrfs.archive.records import Extent, Records
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.errors import ChecksumError
 
-__all__ = ["FileReader", "RecordReader", "check_record", "checksum_error", "merge_records"]
+__all__ = ["FileReader", "RecordReader", "check_record", "checksum_error", "merge_records", "span"]
 
 Bytes = NDArray[np.uint8]
+_Job = tuple[list[int], Extent, Bytes]  # record numbers that are one read, where they lie, where they go
+_Pieces = list[tuple[int, Bytes]]  # record numbers and their bytes
 
 MAX_THREADS = 32  # of one process; on storage with latency this is how many reads are under way at once
+_CORES = len(os.sched_getaffinity(0))
+_PART_BYTES = 1 << 21  # of a batch that is in memory: below this another thread is not worth waking
 GAP_BYTES = 1 << 16  # a hole that is cheaper to read over than to seek over
 EXTENT_BYTES = 1 << 23  # where merging stops, so that a large batch still is several reads in parallel
 
@@ -77,6 +81,13 @@ def merge_records(records: Records, numbers: Iterable[int]) -> list[list[int]]:
     return groups
 
 
+def span(records: Records, group: list[int]) -> Extent:
+    """The extent of a group of records as `merge_records` makes them, holes included."""
+    shard, begin, _ = records.extent(group[0])
+    _, last, length = records.extent(group[-1])
+    return Extent(shard, begin, last + length - begin)
+
+
 class RecordReader:
     """Reads records of open shards.
 
@@ -101,16 +112,36 @@ class RecordReader:
     def read(self, numbers: Sequence[int]) -> list[Bytes]:
         """The bytes of many records, in the order asked for.
 
-        What is in the page cache is read at once; the rest is sorted by place, merged into extents and read in
-        parallel. Neighbours that were merged share one buffer, of which the results are views.
+        Sorted by place and merged into extents; those that are in the page cache are read at once, the others in
+        parallel. The results are views of one buffer: memory that is taken at once and in large pages costs a fraction
+        of what an allocation for each record does.
         Raises as `read_one`, the first error met.
         """
+        groups = merge_records(self.records, set(numbers))
+        spans = [span(self.records, group) for group in groups]
+        buffer = np.empty(sum(extent.length_bytes for extent in spans), np.uint8)
+        ends = np.cumsum([extent.length_bytes for extent in spans], dtype=np.int64).tolist()
+        jobs = [
+            (group, extent, buffer[end - extent.length_bytes : end])
+            for group, extent, end in zip(groups, spans, ends, strict=True)
+        ]
         results: dict[int, Bytes] = {}
-        missing = [record for record in dict.fromkeys(numbers) if not self._read_cached(record, results)]
-        if missing:
-            for extent in self._threads().map(self._read_extent, merge_records(self.records, missing)):
-                results.update(extent)
+        for pieces in self._read_all(jobs, len(buffer)):
+            results.update(pieces)
         return [results[record] for record in numbers]
+
+    def _read_all(self, jobs: list[_Job], total_bytes: int) -> Iterator[_Pieces]:
+        """Do all jobs: first what is in the page cache, by as many threads as that is worth, then the rest, each in a
+        thread of its own."""
+        parts = max(min(_CORES, total_bytes // _PART_BYTES), 1)
+        waiting: list[_Job] = []
+        shares = [jobs[part::parts] for part in range(parts)]
+        others = self._threads().map(self._read_cached, shares[1:]) if parts > 1 else iter(())
+        for pieces, cold in (self._read_cached(shares[0]), *others):
+            yield pieces
+            waiting += cold
+        if waiting:
+            yield from self._threads().map(self._read_extent, waiting)
 
     def close(self) -> None:
         """End the threads. Results stay valid."""
@@ -119,32 +150,36 @@ class RecordReader:
         if pool is not None and self._pool_pid == os.getpid():
             pool.shutdown(wait=False)
 
-    def _read_cached(self, record: int, results: dict[int, Bytes]) -> bool:
-        shard, offset, length = self.records.extent(record)
-        buffer = np.empty(length, np.uint8)
-        if length:
+    def _read_cached(self, jobs: list[_Job]) -> tuple[_Pieces, list[_Job]]:
+        """Do the jobs whose bytes are in the page cache; returns their records, and the other jobs."""
+        pieces: _Pieces = []
+        cold = []
+        for group, extent, part in jobs:
             try:
-                if os.preadv(self.shards.descriptors[shard], [buffer.data], offset, os.RWF_NOWAIT) != length:
-                    return False
+                descriptor = self.shards.descriptors[extent.shard]
+                count = os.preadv(descriptor, [part.data], extent.offset_bytes, os.RWF_NOWAIT)
             except OSError:  # EAGAIN: not in the page cache; EOPNOTSUPP: storage that cannot tell
-                return False
-        if self.check:
-            check_record(self.shards, self.records, record, buffer)
-        results[record] = buffer
-        return True
+                count = -1
+            if count == extent.length_bytes:
+                pieces += self._cut(group, extent, part)
+            else:
+                cold.append((group, extent, part))
+        return pieces, cold
 
-    def _read_extent(self, group: list[int]) -> list[tuple[int, Bytes]]:
-        first_offset = self.records.extent(group[0]).offset_bytes
-        shard, last_offset, last_length = self.records.extent(group[-1])
-        buffer = np.empty(last_offset + last_length - first_offset, np.uint8)
-        self.shards.read_into(shard, first_offset, buffer.data)
+    def _read_extent(self, job: _Job) -> _Pieces:
+        group, extent, part = job
+        self.shards.read_into(extent.shard, extent.offset_bytes, part.data)
+        return self._cut(group, extent, part)
+
+    def _cut(self, group: list[int], extent: Extent, part: Bytes) -> _Pieces:
+        """The records of a group, as views of the bytes of its extent; each checked."""
         results = []
         for record in group:
             _, offset, length = self.records.extent(record)
-            data = buffer[offset - first_offset : offset - first_offset + length]
+            content = part[offset - extent.offset_bytes : offset - extent.offset_bytes + length]
             if self.check:
-                check_record(self.shards, self.records, record, data)
-            results.append((record, data))
+                check_record(self.shards, self.records, record, content)
+            results.append((record, content))
         return results
 
     def _threads(self) -> ThreadPoolExecutor:

@@ -25,7 +25,7 @@ import pyfuse3
 
 from ffrfs.archive.index import Index
 from ffrfs.archive.layout import crc32
-from ffrfs.archive.reader import checksum_error, merge_records
+from ffrfs.archive.reader import checksum_error, merge_records, span
 from ffrfs.archive.shards import Shards
 from ffrfs.errors import TruncatedError
 from ffrfs.fs.state import BAD, COUNTERS, FILLED, GOOD, PREFETCHED, SharedState
@@ -235,12 +235,11 @@ class Prefetcher:
     def _fetch_group(self, group: list[int], group_bytes: int) -> None:
         try:
             records = self._index.records
-            shard, begin, _ = records.extent(group[0])
-            _, last_offset, last_length = records.extent(group[-1])
-            whole = memoryview(self._shards.read(shard, begin, last_offset + last_length - begin))
+            extent = span(records, group)
+            whole = memoryview(self._shards.read(*extent))
             for record in group:
                 _, offset, length = records.extent(record)
-                self._store(record, whole[offset - begin : offset - begin + length])
+                self._store(record, whole[offset - extent.offset_bytes :][:length])
         finally:
             with self._changed:
                 self._reading_bytes -= group_bytes
