@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 import os
+import threading
+from concurrent.futures import Future
 
 from ffrfs.archive.index import Index
 from ffrfs.archive.layout import crc32
@@ -33,6 +35,8 @@ class Content:
         self._shards, self._index, self._records, self._state = shards, index, index.records, state
         self._buffer = memoryview(bytearray(MAX_INLINE_BYTES))
         self._can_tell_cached = True
+        self._loading: dict[int, Future[memoryview]] = {}
+        self._loading_lock = threading.Lock()
         for fd in shards.descriptors:
             # Records are read whole, and in an order that the kernel cannot guess; `prefetcher` reads ahead.
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
@@ -76,13 +80,31 @@ class Content:
             return bytearray()
         if self._state.checked[record] == UNCHECKED:
             if length <= MAX_INLINE_BYTES:
-                whole = self._shards.read(shard, begin, length)
-                self._check(inode, record, crc32(whole))
-                return memoryview(whole)[offset : offset + size]
+                return self._load_once(inode, record)[offset : offset + size]
             self._check_large(inode, record)
         if self._state.checked[record] == BAD:
             raise self._known_bad(inode, record)
         return self._shards.read(shard, begin + offset, size)
+
+    def _load_once(self, inode: int, record: int) -> memoryview:
+        """A whole record, read and checked by the first who asks; who asks meanwhile gets the same bytes. The kernel
+        asks for a file in several READs at once, and each would read all of the record in order to check it."""
+        with self._loading_lock:
+            loading = self._loading.get(record)
+            first = loading is None
+            if loading is None:
+                loading = self._loading[record] = Future()
+        if first:
+            try:
+                whole = self._shards.read(*self._records.extent(record))
+                self._check(inode, record, crc32(whole))
+                loading.set_result(memoryview(whole))
+            except BaseException as error:
+                loading.set_exception(error)
+            finally:
+                with self._loading_lock:
+                    del self._loading[record]
+        return loading.result()
 
     def _cached(self, shard: int, offset: int, size: int) -> memoryview | None:
         if not self._can_tell_cached:
