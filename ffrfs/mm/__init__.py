@@ -1,0 +1,22 @@
+"""Archives for OpenMMLab's frameworks: importing this registers the backend `ffrecord` with those that are installed.
+
+In a config of either generation, so that no script changes:
+
+    custom_imports = dict(imports=['ffrfs.mm'], allow_failed_imports=False)
+
+then `backend_args=dict(backend='ffrecord', fname='data/coco.ffr', path_prefix='data/coco')` (mmengine; mmcv 1.x calls
+it `file_client_args`), or in mmengine just `data_root='ffrecord:///data/coco.ffr/'`. Without any framework everything
+here but `register` still works. May import `ffrfs.archive`, mmcv, mmengine and torch.
+"""
+
+from contextlib import suppress
+
+from ffrfs.mm.client import FFRecordClient
+from ffrfs.mm.prefetch import PrefetchDataset, announce, sample_files
+from ffrfs.mm.registration import register
+from ffrfs.mm.workers import worker_init
+
+__all__ = ["FFRecordClient", "PrefetchDataset", "announce", "register", "sample_files", "worker_init"]
+
+with suppress(ImportError):
+    register()

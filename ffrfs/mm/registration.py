@@ -1,0 +1,67 @@
+"""Declaring the backend, the worker function and the data-set wrapper to the frameworks that are installed."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from ffrfs.mm.client import FFRecordClient
+from ffrfs.mm.pickling import pickle_as_new_object
+from ffrfs.mm.prefetch import PrefetchDataset
+from ffrfs.mm.uri import SCHEME
+from ffrfs.mm.workers import worker_init
+
+__all__ = ["BACKEND", "WORKER_INIT", "register"]
+
+BACKEND = "ffrecord"
+WORKER_INIT = "ffrfs_worker_init"
+
+
+def register() -> list[str]:
+    """Declare everything to every framework that is installed; doing it again is harmless.
+
+    Returns: the names and versions of those frameworks. Raises: ImportError if there is none.
+    """
+    names, problems = [], []
+    for module, declare in (("mmengine", _declare_to_mmengine), ("mmcv", _declare_to_mmcv)):
+        try:
+            framework = import_module(module)
+        except ImportError as error:
+            problems.append(str(error))
+            continue
+        if declare(framework):
+            names.append(f"{module} {framework.__version__}")
+    if not names:
+        raise ImportError(
+            "the backend 'ffrecord' is registered nowhere: neither mmengine nor an mmcv that has FileClient"
+            f" (1.3.18 to 1.7) can be imported ({'; '.join(problems)})"
+        )
+    return names
+
+
+def _declare_to_mmcv(mmcv: Any) -> bool:
+    if not hasattr(mmcv, "FileClient"):  # mmcv 2 reads through mmengine
+        return False
+    _declare_client(mmcv.FileClient, mmcv.BaseStorageBackend)
+    return True
+
+
+def _declare_to_mmengine(mmengine: Any) -> bool:
+    fileio = mmengine.fileio
+    fileio.BaseStorageBackend.register(FFRecordClient)
+    fileio.register_backend(BACKEND, FFRecordClient, force=True, prefixes=SCHEME)
+    _declare_client(mmengine.FileClient, fileio.file_client.BaseStorageBackend)
+    registry = import_module("mmengine.registry")
+    registry.FUNCTIONS.register_module(name=WORKER_INIT, module=worker_init, force=True)
+    registry.DATASETS.register_module(module=PrefetchDataset, force=True)
+    try:
+        pickle_as_new_object(import_module("mmengine.dataset").Compose)
+    except ImportError:
+        return True  # without torch there are no data sets, and no workers to mend
+    return True
+
+
+def _declare_client(file_client: Any, base: Any) -> None:
+    base.register(FFRecordClient)
+    file_client.register_backend(BACKEND, FFRecordClient, force=True, prefixes=SCHEME)
+    pickle_as_new_object(file_client)
