@@ -17,26 +17,31 @@ BACKEND = "ffrecord"
 WORKER_INIT = "ffrfs_worker_init"
 
 
-def register() -> list[str]:
-    """Declare everything to every framework that is installed; doing it again is harmless.
+_declared: dict[str, str] = {}  # names of the frameworks that know the backend, and their versions
 
-    Returns: the names and versions of those frameworks. Raises: ImportError if there is none.
+
+def register() -> list[str]:
+    """Declare everything to every framework that is installed and does not know it yet.
+
+    Returns: the names and versions of those that know it now. Raises: ImportError if there are none.
     """
-    names, problems = [], []
+    problems = []
     for module, declare in (("mmengine", _declare_to_mmengine), ("mmcv", _declare_to_mmcv)):
+        if module in _declared:
+            continue
         try:
             framework = import_module(module)
         except ImportError as error:
             problems.append(str(error))
             continue
         if declare(framework):
-            names.append(f"{module} {framework.__version__}")
-    if not names:
+            _declared[module] = framework.__version__
+    if not _declared:
         raise ImportError(
             "the backend 'ffrecord' is registered nowhere: neither mmengine nor an mmcv that has FileClient"
             f" (1.3.18 to 1.7) can be imported ({'; '.join(problems)})"
         )
-    return names
+    return [f"{module} {version}" for module, version in _declared.items()]
 
 
 def _declare_to_mmcv(mmcv: Any) -> bool:
