@@ -7,6 +7,10 @@ something the environment does not have are not collected; `test_mm_environment`
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -23,7 +27,9 @@ if not FRAMEWORK:
 if FRAMEWORK != "mmengine":
     collect_ignore += ["test_mm_fileio.py"]
 if ENVIRONMENT not in ("old", "new"):
-    collect_ignore += ["test_mm_loading.py", "test_mm_training.py", "test_mm_configs.py"]
+    collect_ignore += ["test_mm_loading.py", "test_mm_training.py"]
+if ENVIRONMENT != "new":
+    collect_ignore += ["test_mm_workers.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -49,3 +55,58 @@ def in_data(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The same, as the current directory, so that relative paths are as configs have them."""
     monkeypatch.chdir(data)
     return data
+
+
+class Layouts:
+    """Folders to train in, laid out as the stock configs want it, each with only what its way of reading needs.
+
+    disk: data/coco and data/ade/ADEChallengeData2016 are folders; mount: they are mounted archives; packed: there are
+    only data/coco.ffr, data/ade20k.ffr and, for configs that keep them outside, data/coco/annotations.
+    """
+
+    def __init__(self, folder: Path, data: Path) -> None:
+        self._folder, self._data = folder, data
+        self._mounts = ExitStack()
+        for name in ("disk", "mount", "packed"):
+            (folder / name / "data/ade").mkdir(parents=True)
+        (folder / "disk/data/coco").symlink_to(data / "coco")
+        (folder / "disk/data/ade/ADEChallengeData2016").symlink_to(data / "ade")
+        (folder / "packed/data/coco.ffr").hardlink_to(data / "coco.ffr")
+        (folder / "packed/data/ade20k.ffr").hardlink_to(data / "ade.ffr")
+        (folder / "packed/data/coco").mkdir()
+        (folder / "packed/data/coco/annotations").symlink_to(data / "coco/annotations")
+
+    def of(self, source: str) -> Path:
+        """The folder to be in for reading from this source."""
+        if source == "mount" and not (self._folder / "mount/data/coco").exists():
+            self._mounts.enter_context(mounted(self._data / "coco.ffr", self._folder / "mount/data/coco"))
+            ade = self._folder / "mount/data/ade/ADEChallengeData2016"
+            self._mounts.enter_context(mounted(self._data / "ade.ffr", ade))
+        return self._folder / (source if source in ("disk", "mount") else "packed")
+
+    def unmount(self) -> None:
+        """Unmount what was mounted."""
+        self._mounts.close()
+
+
+@contextmanager
+def mounted(archive: Path, target: Path) -> Iterator[None]:
+    """An archive mounted by the command line, as users do it."""
+    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+        assert "FFRFS_REQUIRE_FUSE" not in os.environ, "FFRFS_REQUIRE_FUSE is set, but /dev/fuse cannot be opened"
+        pytest.skip("/dev/fuse cannot be opened")
+    target.mkdir(parents=True)
+    ffrfs = [sys.executable, "-m", "ffrfs"]
+    subprocess.run([*ffrfs, "mount", archive, target], check=True)
+    try:
+        yield
+    finally:
+        subprocess.run([*ffrfs, "umount", target], check=True)
+
+
+@pytest.fixture(scope="session")
+def layouts(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Layouts]:
+    """The folders to train in."""
+    made = Layouts(tmp_path_factory.mktemp("layouts"), data)
+    yield made
+    made.unmount()
