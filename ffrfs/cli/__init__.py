@@ -9,6 +9,7 @@ import click
 
 from ffrfs.cli.inspecting import cat, index, info, ls, verify
 from ffrfs.cli.installing import install_systemd
+from ffrfs.cli.job import job
 from ffrfs.cli.mounting import mount, umount
 from ffrfs.cli.packing import pack, unpack
 from ffrfs.cli.running import run
@@ -29,7 +30,7 @@ def cli() -> None:
     """
 
 
-for command in (cat, index, info, install_systemd, ls, mount, pack, umount, unpack, verify):
+for command in (cat, index, info, install_systemd, job, ls, mount, pack, umount, unpack, verify):
     cli.add_command(command)
 
 

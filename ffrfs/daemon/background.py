@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import pickle
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 from ffrfs.errors import FfrfsError, MountError
 
-__all__ = ["Foreground", "Launch", "in_background"]
+__all__ = ["Awaited", "Foreground", "Launch", "daemon_pid", "in_background", "serve_and_exit"]
 
+logger = logging.getLogger(__name__)
+
+T = TypeVar("T", bound="Awaited")
 
 _MESSAGE_BYTES = 1 << 16  # what a pipe takes at once
 
@@ -25,11 +29,29 @@ class Foreground:
         """The mount answers."""
 
 
-class Launch(Foreground):
-    """The command that started a background mount and waits at the other end of a pipe."""
+class Awaited(Foreground):
+    """A process that started a mount and waits at the other end of a pipe."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = pipe
+
+    def ready(self) -> None:
+        """Let it go on."""
+        self._send(os.getpid())
+
+    def failed(self, error: Exception) -> None:
+        """Let it say why; after `ready` nobody listens."""
+        if self._pipe >= 0:
+            self._send(error)
+
+    def _send(self, message: object) -> None:
+        os.write(self._pipe, pickle.dumps(message))
+        os.close(self._pipe)
+        self._pipe = -1
+
+
+class Launch(Awaited):
+    """The command that started a background mount and is to return."""
 
     def mounted(self) -> None:
         """Let go of the terminal and the working folder, before there are workers that would keep them."""
@@ -38,20 +60,6 @@ class Launch(Foreground):
         for stream in range(3):
             os.dup2(null, stream)
         os.close(null)
-
-    def ready(self) -> None:
-        """Let the command return."""
-        self._send(os.getpid())
-
-    def failed(self, error: Exception) -> None:
-        """Let the command say why; after `ready` nobody listens, and the log has it."""
-        if self._pipe >= 0:
-            self._send(error)
-
-    def _send(self, message: object) -> None:
-        os.write(self._pipe, pickle.dumps(message))
-        os.close(self._pipe)
-        self._pipe = -1
 
 
 def in_background(serve: Callable[[Launch], int]) -> int:
@@ -67,9 +75,17 @@ def in_background(serve: Callable[[Launch], int]) -> int:
         os.setsid()
         if os.fork() > 0:  # not a session leader, so it never gets a terminal
             os._exit(0)
-        _run(serve, Launch(writer))
+        serve_and_exit(serve, Launch(writer))
     os.close(writer)
     os.waitpid(child, 0)
+    return daemon_pid(reader)
+
+
+def daemon_pid(reader: int) -> int:
+    """Wait at the other end of an `Awaited`'s pipe, and close it.
+
+    Returns: the process id of the daemon, whose mount answers. Raises: what it raised before that; MountError.
+    """
     message = os.read(reader, _MESSAGE_BYTES)  # not to its end: the workers hold the other end too
     os.close(reader)
     if not message:
@@ -80,11 +96,15 @@ def in_background(serve: Callable[[Launch], int]) -> int:
     return int(outcome)
 
 
-def _run(serve: Callable[[Launch], int], launch: Launch) -> NoReturn:
+def serve_and_exit(serve: Callable[[T], int], launch: T) -> NoReturn:
+    """Be the daemon: run `serve`, tell `launch` if it fails, and end with its status."""
     status = 1
     try:
         status = serve(launch)
     except (FfrfsError, OSError) as error:
+        logger.error("%s", error)
         launch.failed(error)
+    except BaseException:
+        logger.exception("the daemon of a mount ended")
     finally:
         os._exit(status)

@@ -6,8 +6,6 @@ import contextlib
 import functools
 import logging
 import os
-import signal
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +19,7 @@ from ffrfs.daemon.background import Foreground
 from ffrfs.daemon.mountpoint import check_mountpoint, clean_stale, find_mount, unmount
 from ffrfs.daemon.notify import notify
 from ffrfs.daemon.options import MountOptions
+from ffrfs.daemon.probing import State, probe
 from ffrfs.daemon.supervisor import Supervisor
 from ffrfs.daemon.worker import begin_process, can_clone, run_worker
 from ffrfs.errors import MountError
@@ -131,7 +130,7 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
         mount.mountpoint, session_fd, roles, respawn=can_clone(), on_hangup=lambda: _report_replacement(shards)
     )
     supervisor.start()
-    _wait_until_it_answers(mount.mountpoint)
+    _check_answer(mount.mountpoint)
     _tune_connection(mount.mountpoint, options)
     status = f"{shards.path} at {mount.mountpoint}: {index.files} files, {workers} workers"
     logger.info("serving %s", status)
@@ -165,24 +164,11 @@ def _why_not_mounted(mountpoint: str, options: MountOptions) -> str:
     return f"{mountpoint} could not be mounted; libfuse's own message is above"
 
 
-def _wait_until_it_answers(mountpoint: str) -> None:
-    """Ask the mount for its root in a child process, so that a mount that hangs does not hang the supervisor."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        with contextlib.suppress(OSError):
-            status = 0 if os.stat(mountpoint).st_ino == 1 else 1
-        os._exit(status)
-    deadline = time.monotonic() + _ANSWER_SECONDS
-    while time.monotonic() < deadline:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            if status == 0:
-                return
-            break
-        signal.sigtimedwait({signal.SIGCHLD}, 0.05)
-    else:
-        os.kill(child, signal.SIGKILL)
+def _check_answer(mountpoint: str) -> None:
+    """Raises: MountError, with nothing left mounted, if the mount does not answer."""
+    mount = find_mount(mountpoint)
+    if mount is not None and probe(mount, _ANSWER_SECONDS) is State.ALIVE:
+        return
     with contextlib.suppress(MountError):
         unmount(mountpoint)
     raise MountError(f"{mountpoint} was mounted but does not answer; it was unmounted again")

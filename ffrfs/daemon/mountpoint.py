@@ -35,8 +35,21 @@ class Mount:
     @property
     def owner_uid(self) -> int:
         """Who mounted it."""
-        values = dict(option.partition("=")[::2] for option in self.options.split(","))
-        return int(values.get("user_id", 0))
+        return self._number("user_id")
+
+    @property
+    def owner_gid(self) -> int:
+        """The group of who mounted it."""
+        return self._number("group_id")
+
+    @property
+    def allow_other(self) -> bool:
+        """Whether users other than the owner may look into it."""
+        return "allow_other" in self.options.split(",")
+
+    def _number(self, option: str) -> int:
+        values = dict(word.partition("=")[::2] for word in self.options.split(","))
+        return int(values.get(option, 0))
 
 
 def list_mounts(fs_type: str | None = FS_TYPE) -> list[Mount]:
@@ -109,11 +122,12 @@ def unmount(mountpoint: str) -> None:
     Raises: MountError.
     """
     path = _real_path(mountpoint)
-    if os.geteuid() == 0:
-        libc = ctypes.CDLL(None, use_errno=True)
-        if libc.umount2(os.fsencode(path), _MNT_DETACH) != 0:
-            raise MountError(f"{mountpoint} cannot be unmounted: {os.strerror(ctypes.get_errno())}")
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.umount2(os.fsencode(path), _MNT_DETACH) == 0:
         return
+    problem = ctypes.get_errno()
+    if problem != errno.EPERM or os.geteuid() == 0:
+        raise MountError(f"{mountpoint} cannot be unmounted: {os.strerror(problem)}")
     fusermount = shutil.which("fusermount3") or shutil.which("fusermount")
     if fusermount is None:
         raise MountError(f"{mountpoint} cannot be unmounted: fusermount3 is missing, install the package fuse3")

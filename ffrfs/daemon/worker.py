@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import fcntl
 import logging
 import os
@@ -12,6 +11,7 @@ import sys
 
 import trio
 
+from ffrfs.daemon.lifetime import end_with_parent
 from ffrfs.fs.loop import FuseLoop
 
 __all__ = ["SESSION_ENDED", "begin_process", "can_clone", "run_worker"]
@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 SESSION_ENDED = 10  # exit status: the mount was unmounted, or its connection aborted
 _DEVICE = "/dev/fuse"
 _FUSE_DEV_IOC_CLONE = 0x8004E500  # _IOR(229, 0, uint32)
-_PR_SET_PDEATHSIG = 1
 _SWITCH_INTERVAL_SECONDS = 0.0005  # a thread whose data has come should not wait longer for the interpreter
 
 
@@ -50,13 +49,11 @@ def run_worker(loop: FuseLoop, session_fd: int, supervisor_pid: int, shared: boo
 def begin_process(supervisor_pid: int) -> None:
     """What every process does first after its fork: signals as a new process has them, and an end with the supervisor,
     without which nobody would restart it and nobody could stop it."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != supervisor_pid:
-        os._exit(1)
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     for default in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(default, signal.SIG_DFL)
+    end_with_parent(supervisor_pid, signal.SIGTERM)
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 
