@@ -36,7 +36,7 @@ from ffrfs.archive.index import Index
 from ffrfs.archive.layout import crc32
 from ffrfs.archive.shards import Shards
 
-__all__ = ["find_sidecar", "load_sidecar", "save_sidecar", "sidecar_paths"]
+__all__ = ["UnusableSidecar", "find_sidecar", "load_sidecar", "read_sidecar", "save_sidecar", "sidecar_paths"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ _MAX_HEADER_BYTES = 1 << 24
 _CRC_CHUNK_BYTES = 1 << 26
 
 
-class _Unusable(Exception):
+class UnusableSidecar(Exception):
     """Why a sidecar is not used."""
 
 
@@ -75,18 +75,27 @@ def find_sidecar(shards: Shards) -> tuple[str, Index] | None:
 def load_sidecar(path: str, shards: Shards) -> Index | None:
     """Map the index at `path` if it is one of this archive and may be trusted, else return None."""
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+        return read_sidecar(path, shards)
     except FileNotFoundError:
         return None
-    except OSError as error:
-        logger.info("index %s is not used: %s", path, error.strerror)
+    except UnusableSidecar as problem:
+        logger.info("index %s is not used: %s", path, problem)
         return None
+
+
+def read_sidecar(path: str, shards: Shards) -> Index:
+    """Map the index at `path`. Raises: FileNotFoundError; UnusableSidecar, saying why it is not used."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        raise
+    except OSError as error:
+        raise UnusableSidecar(error.strerror) from error
     try:
         _check_writers(fd, shards)
         return Index(_map_arrays(fd, shards))
-    except (_Unusable, OSError, ValueError, KeyError, TypeError, IndexError) as problem:
-        logger.info("index %s is not used: %s", path, problem)
-        return None
+    except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
+        raise UnusableSidecar(str(problem)) from problem
     finally:
         os.close(fd)
 
@@ -114,34 +123,34 @@ def save_sidecar(index: Index, shards: Shards) -> str | None:
 def _check_writers(fd: int, shards: Shards) -> None:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
-        raise _Unusable("it is no regular file")
+        raise UnusableSidecar("it is no regular file")
     trusted = {0, os.geteuid(), os.fstat(shards.descriptors[0]).st_uid}
     if status.st_uid not in trusted:
-        raise _Unusable(f"it belongs to user {status.st_uid}, who does not own the archive")
+        raise UnusableSidecar(f"it belongs to user {status.st_uid}, who does not own the archive")
     if status.st_mode & 0o022:
-        raise _Unusable("others than its owner can write it")
+        raise UnusableSidecar("others than its owner can write it")
 
 
 def _map_arrays(fd: int, shards: Shards) -> dict[str, NDArray[Any]]:
     size = os.fstat(fd).st_size
     if size < _PREFIX.size:
-        raise _Unusable("it is too short")
+        raise UnusableSidecar("it is too short")
     view = mmap.mmap(fd, size, prot=mmap.PROT_READ)
     magic, version, header_size, header_crc = _PREFIX.unpack_from(view)
     if magic != _MAGIC or version != VERSION:
-        raise _Unusable("it is of another version")
+        raise UnusableSidecar("it is of another version")
     if header_size > min(_MAX_HEADER_BYTES, size - _PREFIX.size):
-        raise _Unusable("its header is cut short")
+        raise UnusableSidecar("its header is cut short")
     text = view[_PREFIX.size : _PREFIX.size + header_size]
     if crc32(text) != header_crc:
-        raise _Unusable("its header's checksum is wrong")
+        raise UnusableSidecar("its header's checksum is wrong")
     header = json.loads(text)
     stamps = [list(astuple(shards.stamp(shard))) for shard in range(len(shards.paths))]
     if header["stamps"] != stamps or not all(stamp[3] for stamp in stamps):
-        raise _Unusable("the archive has changed since it was made")
+        raise UnusableSidecar("the archive has changed since it was made")
     begin = _aligned(_PREFIX.size + header_size)
     if _payload_crcs(view, begin) != header["crcs"]:
-        raise _Unusable("its checksum is wrong")
+        raise UnusableSidecar("its checksum is wrong")
     arrays: dict[str, NDArray[Any]] = {
         name: np.frombuffer(view, dtype, header["arrays"][name][1], header["arrays"][name][0])
         for name, dtype in Index.ARRAYS.items()

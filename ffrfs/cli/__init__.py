@@ -7,12 +7,14 @@ from typing import NoReturn
 
 import click
 
+from ffrfs.cli.doctor import doctor
 from ffrfs.cli.inspecting import cat, index, info, ls, verify
 from ffrfs.cli.installing import install_systemd
 from ffrfs.cli.job import job
 from ffrfs.cli.mounting import mount, umount
 from ffrfs.cli.packing import pack, unpack
 from ffrfs.cli.running import run
+from ffrfs.cli.viewing import mounts, stats, top
 from ffrfs.version import __version__
 
 __all__ = ["cli", "main"]
@@ -30,7 +32,23 @@ def cli() -> None:
     """
 
 
-for command in (cat, index, info, install_systemd, job, ls, mount, pack, umount, unpack, verify):
+for command in (
+    cat,
+    doctor,
+    index,
+    info,
+    install_systemd,
+    job,
+    ls,
+    mount,
+    mounts,
+    pack,
+    stats,
+    top,
+    umount,
+    unpack,
+    verify,
+):
     cli.add_command(command)
 
 

@@ -11,9 +11,20 @@ from dataclasses import dataclass
 
 from ffrfs.errors import MountError
 
-__all__ = ["FS_TYPE", "Mount", "check_mountpoint", "clean_stale", "find_mount", "is_dead", "list_mounts", "unmount"]
+__all__ = [
+    "DEAD_ERRNOS",
+    "FS_TYPE",
+    "Mount",
+    "check_mountpoint",
+    "clean_stale",
+    "find_mount",
+    "is_dead",
+    "list_mounts",
+    "unmount",
+]
 
 FS_TYPE = "fuse.ffrfs"
+DEAD_ERRNOS = (errno.ENOTCONN, errno.ECONNABORTED)
 _MNT_DETACH = 2
 
 
@@ -73,9 +84,9 @@ def find_mount(mountpoint: str, fs_type: str | None = FS_TYPE) -> Mount | None:
 def is_dead(mountpoint: str) -> bool:
     """Whether a mount is there whose daemon is gone."""
     try:
-        os.stat(mountpoint)
+        os.statvfs(mountpoint)  # which is asked each time, whereas the kernel keeps the answer to stat
     except OSError as error:
-        return error.errno in (errno.ENOTCONN, errno.ECONNABORTED)
+        return error.errno in DEAD_ERRNOS
     return False
 
 
@@ -99,7 +110,7 @@ def check_mountpoint(mountpoint: str, archive_paths: list[str], nonempty: bool) 
     except PermissionError:
         raise MountError(f"mount point {mountpoint} cannot be read: you need the rights to the folder") from None
     except OSError as error:
-        if error.errno == errno.ENOTCONN:
+        if error.errno in DEAD_ERRNOS:
             raise MountError(
                 f"at mount point {mountpoint} is a dead mount of another program: end it with 'umount -l {mountpoint}'"
             ) from None

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import enum
-import errno
 import os
 import select
 import signal
 
-from ffrfs.daemon.mountpoint import Mount
+from ffrfs.daemon.mountpoint import DEAD_ERRNOS, Mount
 
 __all__ = ["State", "probe"]
 
-_DEAD_ERRNOS = (errno.ENOTCONN, errno.ECONNABORTED)
 _ANSWERED, _DEAD, _REFUSED = range(3)
 
 
@@ -26,7 +24,7 @@ class State(enum.Enum):
 
 
 def probe(mount: Mount, seconds: float = 5.0) -> State:
-    """Ask a mount for its root, in a child process that can be left behind; root asks in the owner's name.
+    """Ask a mount for what `df` shows, in a child process that can be left behind; root asks in the owner's name.
 
     Args: seconds, how long a living mount may take.
     """
@@ -51,7 +49,8 @@ def _ask(mount: Mount) -> int:
             os.setgroups([])
             os.setresgid(*[mount.owner_gid] * 3)
             os.setresuid(*[mount.owner_uid] * 3)
-        os.stat(mount.mountpoint)
+        os.stat(mount.mountpoint)  # is refused to those who may not look
+        os.statvfs(mount.mountpoint)  # is asked each time, whereas the kernel keeps the answer to stat
     except OSError as error:
-        return _DEAD if error.errno in _DEAD_ERRNOS else _REFUSED
+        return _DEAD if error.errno in DEAD_ERRNOS else _REFUSED
     return _ANSWERED

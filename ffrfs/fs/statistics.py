@@ -17,7 +17,8 @@ from ffrfs.version import __version__
 __all__ = ["FOLDER_NAME", "TEXT_BYTES", "StatisticsFolder"]
 
 FOLDER_NAME = b".ffrfs"
-TEXT_BYTES = 16383
+TEXT_BYTES = 65535
+_MAX_LABEL_CHARACTERS = 255
 _FOLDER_INODE = 1 << 48  # above all rows of any index
 _FILES = {b"stats": _FOLDER_INODE + 1, b"metrics": _FOLDER_INODE + 2}
 
@@ -59,7 +60,7 @@ class StatisticsFolder:
             text = self._prometheus()
         else:
             raise FileNotFoundError(inode)
-        return text.encode("ascii", "backslashreplace").ljust(TEXT_BYTES - 1) + b"\n"
+        return text.encode("utf-8").ljust(TEXT_BYTES - 1) + b"\n"
 
     def _json(self) -> str:
         totals = self._state.totals()
@@ -69,13 +70,27 @@ class StatisticsFolder:
     def _prometheus(self) -> str:
         totals = self._state.totals()
         histogram = [totals.pop(f"read_us_{bucket}") for bucket in range(HISTOGRAM_BUCKETS)]
-        lines = []
+        mount = f'mountpoint="{_label(self._facts["mountpoint"])}"'
+        lines = [
+            "# TYPE ffrfs_mount_info gauge",
+            f'ffrfs_mount_info{{{mount},archive="{_label(self._facts["archive"])}",version="{__version__}"}} 1',
+        ]
+        for name in ("workers", "files", "started"):
+            metric = "ffrfs_start_time_seconds" if name == "started" else f"ffrfs_{name}"
+            lines += [f"# TYPE {metric} gauge", f"{metric}{{{mount}}} {self._facts[name]}"]
         for name, number in totals.items():
-            lines += [f"# TYPE ffrfs_{name}_total counter", f"ffrfs_{name}_total {number}"]
+            lines += [f"# TYPE ffrfs_{name}_total counter", f"ffrfs_{name}_total{{{mount}}} {number}"]
         lines.append("# TYPE ffrfs_read_seconds histogram")
         below = 0
         for bucket, number in enumerate(histogram):
             below += number
-            lines.append(f'ffrfs_read_seconds_bucket{{le="{2**bucket / 1e6:g}"}} {below}')
-        lines += [f'ffrfs_read_seconds_bucket{{le="+Inf"}} {below}', f"ffrfs_read_seconds_count {below}", ""]
-        return "\n".join(lines)
+            lines.append(f'ffrfs_read_seconds_bucket{{{mount},le="{2**bucket / 1e6:g}"}} {below}')
+        lines.append(f'ffrfs_read_seconds_bucket{{{mount},le="+Inf"}} {below}')
+        lines.append(f"ffrfs_read_seconds_count{{{mount}}} {below}")
+        return "\n".join([*lines, ""])
+
+
+def _label(path: object) -> str:
+    """A path as the value of a label: its last part if it is long, since every line has it."""
+    text = str(path)[-_MAX_LABEL_CHARACTERS:].encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")

@@ -1,0 +1,53 @@
+"""`ffrfs doctor`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+
+import click
+
+from ffrfs.daemon.diagnosis import Finding, Level, examine_mount, examine_mountpoint, examine_system
+from ffrfs.daemon.mountpoint import find_mount, list_mounts
+
+__all__ = ["doctor"]
+
+_COLORS = {Level.GOOD: "green", Level.NOTE: "yellow", Level.PROBLEM: "red"}
+
+
+@click.command()
+@click.argument("mountpoint", type=click.Path(), required=False)
+@click.option("--fix", is_flag=True, help="Unmount dead mounts of ffrfs; nothing else is changed.")
+def doctor(mountpoint: str | None, fix: bool) -> int:
+    """Look for what is wrong with this system and with the mount at MOUNTPOINT, or with all; says what to do.
+
+    Ends with status 1 if there is a problem.
+
+    \b
+    ffrfs doctor
+    ffrfs doctor /mnt/coco
+    ffrfs doctor --fix
+    """
+    healthy = _show("system", examine_system())
+    if mountpoint is None:
+        mounts = list_mounts()
+    else:
+        found = find_mount(mountpoint)
+        mounts = [] if found is None else [found]
+        if found is None:
+            healthy &= _show(mountpoint, [examine_mountpoint(os.path.abspath(mountpoint))])
+    for mount in mounts:
+        healthy &= _show(mount.mountpoint, examine_mount(mount, fix))
+    return 0 if healthy else 1
+
+
+def _show(title: str, findings: Iterable[Finding]) -> bool:
+    """Print findings as they come; returns whether there is no problem among them."""
+    click.secho(title, bold=True)
+    healthy = True
+    for finding in findings:
+        click.echo(f"  {click.style(f'{finding.level.value:<8}', _COLORS[finding.level])} {finding.text}")
+        if finding.remedy:
+            click.echo(f"           → {finding.remedy}")
+        healthy &= finding.level is not Level.PROBLEM
+    return healthy
