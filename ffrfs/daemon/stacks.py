@@ -1,8 +1,8 @@
 """What the processes of a mount are doing, for SIGUSR1: the stacks of all their threads, and trio's tasks.
 
-A process writes its stacks from the signal handler in C of `faulthandler`, so also while it waits in the kernel or holds
-the GIL. It writes to a pipe that the supervisor reads, one process after the other: the lines then go through the
-log, wherever that is by now, and are not mixed.
+A process writes its stacks from the signal handler in C of `faulthandler`, so also while it waits in the kernel or
+holds the GIL. It writes to a pipe that the supervisor reads, one process after the other: the lines then go through
+the log, wherever that is by now, and are not mixed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import trio
 
 __all__ = ["StackPipe", "task_tree"]
 
-_FIRST_SECONDS = 1.0  # for a process to begin
+_FIRST_SECONDS = 0.5  # for a process to begin
 _QUIET_SECONDS = 0.05  # after which it has written everything
 
 
@@ -48,7 +48,7 @@ class StackPipe:
                 await trio.lowlevel.wait_readable(self._reader)
             try:
                 received += os.read(self._reader, 1 << 16)
-            except BlockingIOError:
+            except BlockingIOError:  # it is quiet
                 return received.decode("utf-8", "backslashreplace")
 
 
@@ -59,8 +59,8 @@ def task_tree() -> str:
 
 
 def _lines(task: trio.lowlevel.Task, depth: int) -> Iterator[str]:
-    where = [f"{frame.f_code.co_qualname}:{line}" for frame, line in task.iter_await_frames()]
-    yield f"{'  ' * depth}{task.name}" + (f" at {where[-1]}" if where else "")
+    where = [f"{frame.f_code.co_name} ({frame.f_code.co_filename}:{line})" for frame, line in task.iter_await_frames()]
+    yield "  " * depth + task.name + "".join(f" > {place}" for place in where)
     for nursery in task.child_nurseries:
         for child in nursery.child_tasks:
             yield from _lines(child, depth + 1)

@@ -6,13 +6,11 @@ never has a second thread, so a fork is always safe.
 
 from __future__ import annotations
 
-import faulthandler
 import gc
 import logging
 import os
 import select
 import signal
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -23,6 +21,7 @@ import trio
 from ffrfs.daemon.log import reopen_log
 from ffrfs.daemon.mountpoint import find_mount, unmount
 from ffrfs.daemon.notify import notify, watchdog_seconds
+from ffrfs.daemon.stacks import StackPipe, task_tree
 from ffrfs.daemon.worker import SESSION_ENDED
 from ffrfs.errors import MountError
 
@@ -57,6 +56,7 @@ class Supervisor:
         self._restarts: deque[float] = deque(maxlen=_QUICK_RESTARTS)
         self._unmounting = self._ended = False
         self._failed = False
+        self._stacks = StackPipe()
 
     def start(self) -> None:
         """Start all processes. From here on signals wait until `run` takes them."""
@@ -83,7 +83,7 @@ class Supervisor:
                     nursery.start_soon(self._feed_watchdog, watchdog / 2)
                 self._reap()
                 while not self._ended and not self._missing():
-                    self._handle(await anext(aiter(signals)))
+                    await self._handle(await anext(aiter(signals)))
                 nursery.cancel_scope.cancel()
 
     async def _feed_watchdog(self, seconds: float) -> None:
@@ -91,14 +91,14 @@ class Supervisor:
             notify("WATCHDOG=1")
             await trio.sleep(seconds)
 
-    def _handle(self, number: int) -> None:
+    async def _handle(self, number: int) -> None:
         if number == signal.SIGCHLD:
             self._reap()
         elif number == signal.SIGHUP:
             reopen_log()
             self._on_hangup()
         elif number == signal.SIGUSR1:
-            self._dump_state()
+            await self._log_state()
         else:
             self._begin_unmount(signal.Signals(number).name)
 
@@ -117,11 +117,11 @@ class Supervisor:
                 logger.error("%s", error)
         # The workers end when the last open file is closed: the kernel then ends the connection.
 
-    def _dump_state(self) -> None:
-        logger.info("processes of %s, supervisor %d: %s", self._mountpoint, os.getpid(), self._processes)
-        handler = logging.getLogger().handlers[0]
-        stream = getattr(handler, "stream", sys.stderr)
-        faulthandler.dump_traceback(stream, all_threads=True)
+    async def _log_state(self) -> None:
+        logger.info("supervisor of %s: trio tasks\n%s", self._mountpoint, task_tree())
+        logger.info("supervisor %d: stacks\n%s", os.getpid(), await self._stacks.own())
+        for pid, number in self._processes.items():
+            logger.info("process %d (role %d): stacks\n%s", pid, number, await self._stacks.ask(pid))
 
     def _missing(self) -> list[int]:
         running = set(self._processes.values())
@@ -140,6 +140,7 @@ class Supervisor:
 
     def _become(self, number: int, supervisor: int) -> None:
         status = 3
+        self._stacks.register()
         try:
             status = self._roles[number]()
         except BaseException:
