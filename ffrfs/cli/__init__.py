@@ -7,6 +7,7 @@ from typing import NoReturn
 
 import click
 
+from ffrfs.cli.completion import completion
 from ffrfs.cli.doctor import doctor
 from ffrfs.cli.inspecting import cat, index, info, ls, verify
 from ffrfs.cli.installing import install_systemd
@@ -34,6 +35,7 @@ def cli() -> None:
 
 for command in (
     cat,
+    completion,
     doctor,
     index,
     info,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 import click
 
+from ffrfs.cli.completion import MountPoint
 from ffrfs.daemon.diagnosis import Finding, Level, examine_mount, examine_mountpoint, examine_system
 from ffrfs.daemon.mountpoint import find_mount, list_mounts
 
@@ -16,7 +17,7 @@ _COLORS = {Level.GOOD: "green", Level.NOTE: "yellow", Level.PROBLEM: "red"}
 
 
 @click.command()
-@click.argument("mountpoint", type=click.Path(), required=False)
+@click.argument("mountpoint", type=MountPoint(), required=False)
 @click.option("--fix", is_flag=True, help="Unmount dead mounts of ffrfs; nothing else is changed.")
 def doctor(mountpoint: str | None, fix: bool) -> int:
     """Look for what is wrong with this system and with the mount at MOUNTPOINT, or with all; says what to do.

@@ -7,6 +7,7 @@ import os
 
 import click
 
+from ffrfs.cli.mount_options import mount_options
 from ffrfs.cli.mounting import check_fuse
 from ffrfs.errors import ConfigError
 
@@ -39,7 +40,7 @@ def _pair(text: str) -> tuple[str, str]:
 @click.argument("mountpoint", type=click.Path(), required=False)
 @click.option("--mount", "mounts", multiple=True, metavar="A:B", help="Mount archive A at B, too; may be repeated.")
 @click.option("--private", is_flag=True, help="Only the command sees the mounts; they end with it in any case.")
-@click.option("-o", "options", multiple=True, metavar="OPTION,…", help="As for 'ffrfs mount', for all mounts.")
+@mount_options
 @click.option("--log", type=click.Path(), help="Log file (default: warnings to standard error).")
 @click.option("-d", "--debug", is_flag=True, help="Log more.")
 @click.pass_context
@@ -57,7 +58,8 @@ def job(
 
     Ends with the exit status of COMMAND, or 128 + N if signal N ended it. COMMAND gets the signals that ffrfs gets;
     whatever ends either of them, the mounts go. Against the batch system's SIGKILL of everything at once only
-    --private helps: the kernel then removes the mounts with the last process of the job.
+    --private helps: the kernel then removes the mounts with the last process of the job. The options of a mount are
+    those of 'ffrfs mount', and go for all of them.
 
     \b
     ffrfs run coco.ffr /mnt/coco -- python tools/train.py config.py

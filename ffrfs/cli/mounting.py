@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ffrfs.cli.completion import MountPoint
+from ffrfs.cli.mount_options import mount_options
 from ffrfs.errors import MountError
 
 if TYPE_CHECKING:
@@ -23,7 +25,7 @@ _CONFIG = click.option(
 @click.argument("archive", type=click.Path(), required=False)
 @click.argument("mountpoint", type=click.Path(), required=False)
 @_CONFIG
-@click.option("-o", "options", multiple=True, metavar="OPTION,…", help="Mount options, as listed below.")
+@mount_options
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
 @click.option("--log", type=click.Path(), help="Log file of a background mount.")
 @click.option("-d", "--debug", is_flag=True, help="Log more.")
@@ -42,23 +44,10 @@ def mount(
 
     \b
     ffrfs mount coco.ffr /mnt/coco
-    ffrfs mount coco.ffr /mnt/coco -o allow_other,workers=4
+    ffrfs mount --allow-other --workers 4 coco.ffr /mnt/coco
+    ffrfs mount -o allow_other,workers=4 coco.ffr /mnt/coco
     ffrfs mount --config /etc/ffrfs/coco.toml
     ffrfs umount /mnt/coco
-
-    \b
-    Options for -o:
-      allow_other        let other users read it (file modes decide)
-      uid=, gid=, umask= how files look: owner, group, modes taken away (octal)
-      nonempty           mount over a folder that has files
-      fsname=            the source that mount(8) shows
-      workers=N          processes that answer requests (default: from the cores)
-      fill=SIZE          put files up to this size into the page cache when they
-                         are opened (default 64k, 0 for none)
-      prefetch=SIZE      how much may be in the page cache ahead of the readers
-                         (default 256M, 0 for no reading ahead)
-      read_ahead_kb=N    what the kernel asks for at once (default 512; root only)
-      ro, noexec, nosuid, nodev, noatime and their opposites, as in mount(8)
     """
     check_fuse()
     from ffrfs.daemon.background import Foreground
@@ -111,7 +100,7 @@ def check_fuse() -> None:
 
 
 @click.command()
-@click.argument("mountpoint", type=click.Path(), required=False)
+@click.argument("mountpoint", type=MountPoint(), required=False)
 @_CONFIG
 @click.option("--dead", is_flag=True, help="Only if its daemon is dead; otherwise do nothing.")
 def umount(mountpoint: str | None, config: str | None, dead: bool) -> None:

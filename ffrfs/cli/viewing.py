@@ -11,6 +11,7 @@ import click
 from rich.console import Console, RenderableType
 from rich.live import Live
 
+from ffrfs.cli.completion import MountPoint
 from ffrfs.cli.keyboard import keys_pressed
 from ffrfs.cli.tables import activity_heading, activity_line, activity_table, plain_table
 from ffrfs.daemon.mountpoint import list_mounts
@@ -45,7 +46,7 @@ def mounts(as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("mountpoint", type=click.Path())
+@click.argument("mountpoint", type=MountPoint())
 @click.option("--json", "as_json", is_flag=True, help="The counters as one JSON object.")
 @click.option("--prometheus", is_flag=True, help="The counters in the text format of Prometheus.")
 def stats(mountpoint: str, as_json: bool, prometheus: bool) -> None:
@@ -65,7 +66,7 @@ def stats(mountpoint: str, as_json: bool, prometheus: bool) -> None:
 
 
 @click.command()
-@click.argument("mountpoint", type=click.Path())
+@click.argument("mountpoint", type=MountPoint())
 @click.option("-i", "--interval", type=click.FloatRange(0.1), default=1.0, show_default=True, help="Seconds between.")
 @click.option("-n", "--count", type=click.IntRange(1), help="End after this many (default: go on).")
 def top(mountpoint: str, interval: float, count: int | None) -> None:

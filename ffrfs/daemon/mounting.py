@@ -59,7 +59,8 @@ def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) ->
 
     Raises: MountError, ArchiveError, OSError.
     """
-    shards = Shards(archive)
+    # Absolute, since the daemon will work in another folder when it looks whether the archive was replaced.
+    shards = Shards(os.path.abspath(archive) if isinstance(archive, str) else map(os.path.abspath, archive))
     _check_archive(shards)
     if clean_stale(mountpoint):
         logger.warning("cleaned a dead mount at %s", mountpoint)
@@ -106,7 +107,7 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
         fill_bytes=options.fill_bytes,
     )
     announcer = Announcer(state) if options.prefetch_bytes else None
-    statistics = StatisticsFolder(state, os.path.abspath(shards.path), mount.mountpoint, workers, index.files)
+    statistics = StatisticsFolder(state, shards.path, mount.mountpoint, workers, index.files)
     content = Content(shards, index, state)
     operations = ArchiveOperations(index, content, tree, state, loop, statistics, announcer)
     session_fd = _mount(operations, loop, mount)
@@ -143,7 +144,7 @@ def _mount(operations: ArchiveOperations, loop: FuseLoop, mount: PreparedMount) 
     """Mount and answer FUSE_INIT; returns the session's descriptor."""
     options = mount.options
     fuse_options = {"default_permissions", "ro", "subtype=ffrfs", *options.kernel}
-    fsname = options.fsname if options.fsname is not None else os.path.abspath(mount.shards.path)
+    fsname = options.fsname if options.fsname is not None else mount.shards.path
     fuse_options.add("fsname=" + fsname.replace("\\", "\\\\").replace(",", "\\,"))
     if options.allow_other:
         fuse_options.add("allow_other")

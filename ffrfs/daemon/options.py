@@ -15,6 +15,7 @@ from ffrfs.errors import ConfigError
 __all__ = ["MountOptions", "default_workers", "parse_options", "parse_size"]
 
 _KERNEL_OPTIONS = ("nosuid", "nodev", "noexec", "noatime", "suid", "dev", "exec", "atime", "sync", "async", "dirsync")
+_SEPARATOR = re.compile(r"(?<!\\),")
 _SIZE = re.compile(r"(\d+)([kmg]?)(i?b?)", re.IGNORECASE)
 
 
@@ -49,14 +50,14 @@ class MountOptions:
 
 
 def parse_options(words: Iterable[str], base: MountOptions | None = None) -> MountOptions:
-    """Parse `-o` arguments, each a comma-separated list; later ones win.
+    """Parse `-o` arguments, each a comma-separated list; later ones win. As for libfuse, `\\,` is no separator.
 
     Raises: ConfigError for an option that does not exist, misses its value or has one that makes no sense.
     """
     changes: dict[str, Any] = {}
     kernel: list[str] = list(base.kernel) if base else []
-    for option in (option for word in words for option in word.split(",") if option):
-        name, equals, value = option.partition("=")
+    for option in (option for word in words for option in _SEPARATOR.split(word) if option):
+        name, equals, value = option.replace("\\,", ",").partition("=")
         if option in _KERNEL_OPTIONS:
             kernel.append(option)
         elif name in _FLAGS:

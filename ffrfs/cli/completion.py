@@ -1,0 +1,39 @@
+"""`ffrfs completion`, and what shells complete besides commands, options and files."""
+
+from __future__ import annotations
+
+import click
+from click.shell_completion import CompletionItem, get_completion_class
+
+from ffrfs.daemon.mountpoint import list_mounts
+
+__all__ = ["MountPoint", "completion"]
+
+_VARIABLE = "_FFRFS_COMPLETE"  # by which click's script asks the program; derived from its name
+
+
+class MountPoint(click.Path):
+    """A path that shells complete to the mounts of ffrfs; any other path may be typed."""
+
+    def shell_complete(
+        self, context: click.Context, parameter: click.Parameter, incomplete: str
+    ) -> list[CompletionItem]:
+        """The mount points that begin so; without any, files and folders as usual."""
+        places = [mount.mountpoint for mount in list_mounts() if mount.mountpoint.startswith(incomplete)]
+        return [CompletionItem(place) for place in places] or super().shell_complete(context, parameter, incomplete)
+
+
+@click.command()
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def completion(context: click.Context, shell: str) -> None:
+    """Print the script that makes SHELL complete commands, options, mount points and files of ffrfs.
+
+    \b
+    ffrfs completion bash > ~/.local/share/bash-completion/completions/ffrfs
+    ffrfs completion zsh > "${fpath[1]}/_ffrfs"
+    ffrfs completion fish > ~/.config/fish/completions/ffrfs.fish
+    """
+    script = get_completion_class(shell)
+    assert script is not None  # noqa: S101 - for the type checker: click knows the three
+    click.echo(script(context.find_root().command, {}, "ffrfs", _VARIABLE).source())

@@ -1,0 +1,69 @@
+"""The options of a mount on command lines: `-o` lists as mount(8) takes them, and a long flag for each."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import click
+
+from ffrfs.daemon.options import MountOptions
+
+__all__ = ["mount_options"]
+
+_DEFAULT = MountOptions()
+
+# Long flags and their help; the word after -o is the same with underscores. A metavar means that it takes a value.
+_FLAGS = (
+    ("--allow-other", None, "Let other users read it; file modes decide."),
+    ("--nonempty", None, "Mount over a folder that has files."),
+    ("--uid", "UID", "Owner of the files (default: who mounts)."),
+    ("--gid", "GID", "Group of the files (default: that of who mounts)."),
+    ("--umask", "OCTAL", "Permissions to take away from 0555 and 0444."),
+    ("--fsname", "NAME", "The source that mount(8) shows (default: ARCHIVE)."),
+    ("--workers", "N", "Processes that answer requests (default: from the cores)."),
+    (
+        "--fill",
+        "SIZE",
+        "Put files up to this size into the page cache when they are opened "
+        f"(default {_DEFAULT.fill_bytes >> 10}k; 0: none).",
+    ),
+    (
+        "--prefetch",
+        "SIZE",
+        "What may be in the page cache ahead of the readers "
+        f"(default {_DEFAULT.prefetch_bytes >> 20}M; 0: no reading ahead).",
+    ),
+    ("--read-ahead-kb", "N", f"What the kernel asks for at once (default {_DEFAULT.read_ahead_kib}; root only)."),
+)
+
+
+def mount_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command the options of a mount; it gets them all as one argument `options`, words as after `-o`."""
+
+    @functools.wraps(command)
+    def with_words(*, options: tuple[str, ...], **arguments: Any) -> Any:
+        flags = {flag: arguments.pop(_word(flag)) for flag, _, _ in _FLAGS}
+        words = [
+            _word(flag) if value is True else f"{_word(flag)}={value}".replace(",", "\\,")
+            for flag, value in flags.items()
+            if value not in (None, False)
+        ]
+        return command(options=(*options, *words), **arguments)
+
+    decorated: Callable[..., Any] = with_words
+    for flag, metavar, text in reversed(_FLAGS):
+        decorated = click.option(flag, metavar=metavar, is_flag=metavar is None, help=text)(decorated)
+    return click.option(
+        "-o",
+        "options",
+        multiple=True,
+        metavar="OPTION,…",
+        help="The options below as mount(8) takes them: allow_other,uid=1000; also ro, noexec, nosuid, nodev, noatime"
+        " and their opposites.",
+    )(decorated)
+
+
+def _word(flag: str) -> str:
+    return flag.strip("-").replace("-", "_")
