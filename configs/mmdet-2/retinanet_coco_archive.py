@@ -1,7 +1,7 @@
 # RetinaNet on COCO read from an archive in process, for mmdet 2 (put this folder into mmdetection's configs/).
-# coco.ffr is the packed folder data/coco; the annotation files are in it, too. This generation cannot change one step
-# of
-# an inherited pipeline, so both are repeated; what differs from mmdet's own are the lines with file_client_args.
+# coco.ffr is the packed folder data/coco; the annotation files are in it, too. This generation cannot change one
+# step of an inherited pipeline, so both are repeated; what differs from mmdet's own are the lines with
+# file_client_args.
 _base_ = '../retinanet/retinanet_r18_fpn_1x_coco.py'
 custom_imports = dict(imports=['ffrfs.mm'], allow_failed_imports=False)
 
