@@ -152,8 +152,21 @@ def _mount(operations: ArchiveOperations, loop: FuseLoop, mount: PreparedMount) 
         pyfuse3.init(operations, mount.mountpoint, fuse_options)
     except RuntimeError as error:
         raise MountError(_why_not_mounted(mount.mountpoint, options)) from error
-    trio.run(loop.until_init)
-    return loop.session_fd
+    try:
+        trio.run(loop.until_init)
+        return _session_fd()
+    except BaseException:
+        pyfuse3.close(unmount=True)
+        raise
+
+
+def _session_fd() -> int:
+    """libfuse's descriptor of the session, which pyfuse3 does not tell: the only one of /dev/fuse in this process."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(FileNotFoundError):  # the descriptor that listed them
+            if os.readlink(f"/proc/self/fd/{name}") == "/dev/fuse":
+                return int(name)
+    raise MountError("libfuse has mounted, but has no descriptor of /dev/fuse open")
 
 
 def _why_not_mounted(mountpoint: str, options: MountOptions) -> str:

@@ -42,7 +42,7 @@ def run_worker(loop: FuseLoop, session_fd: int, supervisor_pid: int, shared: boo
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
     if can_clone():
         _clone_channel(session_fd)
-    stopped = trio.run(loop.serve, shared)
+    stopped = trio.run(loop.serve, session_fd, shared)
     return 0 if stopped else SESSION_ENDED
 
 

@@ -61,13 +61,14 @@ class FuseLoop:
         self._pending = 0
         self._taken = 0
         self._stopping = False
-        self._initialized = False
+        self._initialized: trio.Event | None = None
+        self._wait: Callable[[int], Awaitable[None]] = trio.lowlevel.wait_readable
         self._shared = False
         self._lock_held = False
         self._limiter: trio.CapacityLimiter | None = None
-        self._lock_waiters: trio.lowlevel.ParkingLot | None = None
+        self._lock_waiters = trio.lowlevel.ParkingLot()
         self._token: trio.lowlevel.TrioToken | None = None
-        self.session_fd = -1  # known once `until_init` has returned
+        self._session_fd = -1
         self._poll = select.poll()
 
     def install(self) -> None:
@@ -93,33 +94,41 @@ class FuseLoop:
 
     def initialized(self) -> None:
         """Called by the handler of FUSE_INIT."""
-        self._initialized = True
+        if self._initialized is not None:
+            self._initialized.set()
 
     async def until_init(self) -> None:
-        """Answer FUSE_INIT and return."""
-        self._wait: Callable[[int], Awaitable[None]] = self._wait_for_init
-        await pyfuse3.main()
+        """Answer FUSE_INIT and return; the session goes on in the processes that `serve` it."""
+        self._initialized = trio.Event()
+        async with trio.open_nursery() as nursery:
+            nursery.start_soon(pyfuse3.main)
+            await self._initialized.wait()
+            nursery.cancel_scope.cancel()
 
-    async def serve(self, shared: bool) -> bool:
+    async def serve(self, session_fd: int, shared: bool) -> bool:
         """Answer requests until stopped or unmounted.
 
-        Args: shared, whether other processes take requests from the same connection.
+        Args: session_fd, libfuse's descriptor; shared, whether other processes take requests from the same connection.
         Returns: True if `stop` ended it, False if the connection did.
         """
-        self._shared = shared
+        self.begin(session_fd, shared)
+        await pyfuse3.main()
+        return self._stopping
+
+    def begin(self, session_fd: int, shared: bool) -> None:
+        """Make ready to serve, within trio; `serve` does it."""
+        self._session_fd, self._shared = session_fd, shared
+        self._poll.register(session_fd, select.POLLIN)
         self._limiter = trio.CapacityLimiter(self._threads)
-        self._lock_waiters = trio.lowlevel.ParkingLot()
         self._token = trio.lowlevel.current_trio_token()
         self._lock_held = False
         self._wait = self._wait_for_request
-        await pyfuse3.main()
-        return self._stopping
 
     def stop(self) -> None:
         """End `serve`; safe in a signal handler."""
         self._stopping = True
         if self._token is not None:
-            self._token.run_sync_soon(trio.lowlevel.notify_closing, self.session_fd)
+            self._token.run_sync_soon(trio.lowlevel.notify_closing, self._session_fd)
 
     @property
     def idle(self) -> bool:
@@ -129,7 +138,6 @@ class FuseLoop:
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a function that waits for storage in a thread, while other requests are answered."""
         assert self._limiter is not None  # noqa: S101 - for the type checker: handlers run within serve only
-        assert self._lock_waiters is not None  # noqa: S101
         self._pending += 1
         if self._pending == 1 and self._shared:
             signal.setitimer(signal.ITIMER_REAL, _RESCUE_SECONDS, _RESCUE_SECONDS)
@@ -143,13 +151,6 @@ class FuseLoop:
 
     def _wait_readable(self, fd: int) -> Awaitable[None]:
         return self._wait(fd)
-
-    async def _wait_for_init(self, fd: int) -> None:
-        if self._initialized:
-            raise trio.ClosedResourceError  # makes pyfuse3.main return without ending the session
-        self.session_fd = fd
-        self._poll.register(fd, select.POLLIN)
-        await trio.lowlevel.wait_readable(fd)
 
     def _wait_for_request(self, fd: int) -> Awaitable[None]:
         if self._stopping:
@@ -175,8 +176,7 @@ class FuseLoop:
             try:
                 await task(*arguments)
             finally:
-                if self._lock_waiters is not None:
-                    self._lock_waiters.unpark_all()
+                self._lock_waiters.unpark_all()
 
         async with trio.open_nursery() as nursery:
             yield types.SimpleNamespace(
@@ -190,7 +190,6 @@ class FuseLoop:
         return self._done
 
     async def _wait_for_lock(self) -> None:
-        assert self._lock_waiters is not None  # noqa: S101
         while self._lock_held:
             await self._lock_waiters.park()
         self._lock_held = True
