@@ -10,8 +10,9 @@ import errno
 import os
 import resource
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,7 +25,7 @@ from ffrfs.errors import PackError
 
 __all__ = ["MAX_JOBS", "Piece", "copy_files"]
 
-MAX_JOBS = 16
+MAX_JOBS = 32
 PIECE_BYTES = 2 << 20
 PIECE_FILES = 32
 _CHANGED = "it changed while the folder was packed; nothing was written"
@@ -56,19 +57,20 @@ def copy_files(
     Raises: PackError if a file is not as it was scanned; OSError with the path.
     Memory: 2 * (jobs + 2) MiB.
     """
-    checksum = 0
-    for piece, data, checksums in _read_ahead(_pieces(files), jobs, follow):
-        writer.put(data)
-        if len(piece.files) == 1:
-            checksum = isal_zlib.crc32_combine(checksum, checksums[0], piece.length_bytes)
-            if piece.last:
-                writer.end_record(piece.files[0].size_bytes, checksum)
-                checksum = 0
-        else:
-            for file, file_checksum in zip(piece.files, checksums, strict=True):
-                writer.end_record(file.size_bytes, file_checksum)
-        if written is not None:
-            written(piece)
+    checksum = 0  # of a large file, so far
+    with closing(_read_ahead(_pieces(files), jobs, follow)) as pieces:
+        for piece, data, checksums in pieces:
+            writer.put(data)
+            if len(piece.files) > 1:
+                for file, file_checksum in zip(piece.files, checksums, strict=True):
+                    writer.end_record(file.size_bytes, file_checksum)
+            else:
+                checksum = isal_zlib.crc32_combine(checksum, checksums[0], piece.length_bytes)
+                if piece.last:
+                    writer.end_record(piece.files[0].size_bytes, checksum)
+                    checksum = 0
+            if written is not None:
+                written(piece)
 
 
 def _pieces(files: Iterable[SourceFile]) -> Iterator[Piece]:
@@ -93,7 +95,7 @@ def _pieces(files: Iterable[SourceFile]) -> Iterator[Piece]:
 _ReadPiece = tuple[Piece, memoryview, list[int]]
 
 
-def _read_ahead(pieces: Iterator[Piece], jobs: int, follow: bool) -> Iterator[_ReadPiece]:
+def _read_ahead(pieces: Iterator[Piece], jobs: int, follow: bool) -> Generator[_ReadPiece, None, None]:
     """Yield pieces in order, each with its bytes and its files' checksums.
 
     What is in the page cache is read fastest by one thread, since several only pass the GIL to each other. So a piece

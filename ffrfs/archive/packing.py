@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import os
+from array import array
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import get_args
 
-from ffrfs.archive.copying import MAX_JOBS, Piece, copy_files
+from ffrfs.archive.copying import Piece, copy_files
 from ffrfs.archive.scan import SourceTree, Symlinks, scan_folder
 from ffrfs.archive.sharding import pack_shards, split_evenly, split_to_size
 from ffrfs.archive.tally import Progress, Tally
 from ffrfs.archive.writer import FileWriter, check_archive_name
 from ffrfs.errors import ConfigError
 
-__all__ = ["Packed", "pack_folder"]
+__all__ = ["DEFAULT_JOBS", "Packed", "pack_folder"]
+
+DEFAULT_JOBS = 16  # threads that only wait cost nothing, and on storage with latency each is another read under way
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +48,11 @@ def pack_folder(
 
     Args: folder; out_file, a name that ends in .ffr, or with `shards` or `shard_bytes` a folder for PART_00000.ffr
     and so on, which must have no .ffr files in it; verbose, print a line for each file, as the reference does, or each
-    shard; symlinks, whether they are followed, left out or an error; jobs, threads that read ahead where
-    storage is slow, or write shards;
-    shards, their number, about equal in bytes, and fewer where there are fewer records; shard_bytes, how large one may
-    be, unless a single file is larger; executor, what writes the shards, such as a `ProcessPoolExecutor` or dask's
-    `Client.get_executor()`; progress, called with (files done, bytes done, files in all, bytes in all).
+    shard; symlinks, whether they are followed, left out or an error; jobs, threads that read ahead where storage is
+    slow, at most 32, or write shards; shards, their number, about equal in bytes, and fewer where there are fewer
+    records; shard_bytes, how large one may be, unless a single file is larger; executor, what writes the shards, such
+    as a `ProcessPoolExecutor` or dask's `Client.get_executor()`; progress, called with (files done, bytes done, files
+    in all, bytes in all).
     Raises: PackError naming what cannot be packed, or changed in the meantime; ConfigError for options that do not fit
     each other; OSError with the path.
     Cost: one pass over the data; memory does not grow with the sizes of files.
@@ -64,12 +67,12 @@ def pack_folder(
     tree = scan_folder(source, symlinks, output_folder)
     size_bytes = sum(tree.sizes)
     tally = Tally(progress, len(tree), size_bytes)
-    threads = jobs if jobs is not None else MAX_JOBS
+    threads = jobs if jobs is not None else DEFAULT_JOBS
     if not sharded:
         _pack_single(tree, out, symlinks, threads, verbose, tally)
         return Packed(len(tree), size_bytes, [out])
     record = tree.record()
-    sizes = [*tree.sizes, len(record)]
+    sizes = tree.sizes + array("q", [len(record)])
     ends = split_evenly(sizes, shards) if shards is not None else split_to_size(sizes, shard_bytes or 0)
     archives = pack_shards(tree, record, ends, out, symlinks == "follow", executor, threads, tally)
     if verbose:

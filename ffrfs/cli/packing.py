@@ -11,8 +11,9 @@ from typing import NoReturn
 import click
 from rich.filesize import decimal
 
+from ffrfs.archive.copying import MAX_JOBS
 from ffrfs.archive.opening import build
-from ffrfs.archive.packing import pack_folder
+from ffrfs.archive.packing import DEFAULT_JOBS, pack_folder
 from ffrfs.archive.scan import Symlinks
 from ffrfs.archive.shards import Shards
 from ffrfs.archive.sidecar import save_sidecar
@@ -36,7 +37,12 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
 @click.argument("folder", type=click.Path())
 @click.argument("archive", type=click.Path())
 @click.option(
-    "-j", "--jobs", type=click.IntRange(1, 128), help="Threads that read ahead, or write shards (default 16)."
+    "-j",
+    "--jobs",
+    type=click.IntRange(1, MAX_JOBS),
+    default=DEFAULT_JOBS,
+    show_default=True,
+    help="Threads that read ahead where storage is slow, or write shards.",
 )
 @click.option(
     "--symlinks",
@@ -53,7 +59,7 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
 def pack(
     folder: str,
     archive: str,
-    jobs: int | None,
+    jobs: int,
     symlinks: Symlinks,
     shards: int | None,
     shard_size: int | None,

@@ -1,8 +1,11 @@
-"""What the reference writes for a folder, said once more and independently: pathlib, OrderedDict, pickle, zlib.
+"""What the reference writes for a folder, said once more and independently: listdir, OrderedDict, pickle, zlib.
 
-Facts from HFAiLab/ffrecord package.py and writer.cpp: it keeps everything in memory and knows no shards of folders.
+Facts from HFAiLab/ffrecord package.py and writer.cpp: it keeps everything in memory and knows no shards of folders. Its
+names come from pathlib, which up to Python 3.12 keeps the strings that listdir made, as those of the reference archives
+are; from 3.13 on equal names are one string, which pickle then stores once.
 """
 
+import os
 import pickle
 import struct
 import zlib
@@ -12,11 +15,12 @@ from pathlib import Path
 
 def _structure(folder, contents):
     names = OrderedDict()
-    for child in sorted(folder.iterdir()):
+    for name in sorted(os.listdir(folder)):
+        child = Path(folder, name)
         if child.is_dir():
-            names[child.name] = _structure(child, contents)
+            names[name] = _structure(child, contents)
         else:
-            names[child.name] = len(contents)
+            names[name] = len(contents)
             contents.append(child.read_bytes())
     return names
 
@@ -24,7 +28,7 @@ def _structure(folder, contents):
 def reference_archive(folder):
     """The bytes of the archive that the reference packs from `folder`."""
     records = []
-    structure = _structure(Path(folder).absolute(), records)
+    structure = _structure(folder, records)
     records.append(b"piouhjgbr" + pickle.dumps(structure, protocol=4))
     return archive_of(records)
 
