@@ -26,7 +26,7 @@ mkdir -p "/sys/fs/cgroup/$NAME"
 echo $$ > "/sys/fs/cgroup/$NAME/cgroup.procs"
 exec systemd-nspawn --quiet --boot --directory="$STATE/root" --machine="$NAME" --register=no --keep-unit \
     --notify-ready=yes --private-network --link-journal=no --console=pipe \
-    --bind=/dev/fuse --capability=all --system-call-filter=@mount
+    --bind=/dev/fuse --bind=/dev/autofs --capability=all --system-call-filter=@mount
 """
 
 
@@ -113,7 +113,7 @@ class Node:
         listing = self.run("systemctl", "show", "--property", ",".join(properties), unit).stdout
         return dict(line.split("=", 1) for line in listing.splitlines())
 
-    def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = 60) -> None:
+    def wait_for(self, condition: Callable[[], bool], what: str, seconds: float = 30) -> None:
         """Ask until `condition` holds; fail, with the node's journal, after `seconds`."""
         deadline = time.monotonic() + seconds
         while not condition():
@@ -121,7 +121,7 @@ class Node:
                 raise AssertionError(f"not within {seconds} s: {what}\n{self.journal()}")
             time.sleep(0.1)
 
-    def wait_for_state(self, unit: str, state: str, seconds: float = 60) -> None:
+    def wait_for_state(self, unit: str, state: str, seconds: float = 30) -> None:
         """Wait until the unit's ActiveState is `state`."""
         self.wait_for(lambda: self.show(unit, "ActiveState")["ActiveState"] == state, f"{unit} {state}", seconds)
 

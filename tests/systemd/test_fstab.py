@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from node import Node
@@ -59,8 +60,15 @@ def test_sloppy_mounts_leave_out_options_that_nobody_knows(node: Node, mountpoin
     assert_serves(node, mountpoint)
 
 
-def test_everything_is_there_again_after_a_boot(node: Node) -> None:
-    node.path("/etc/fstab").write_text(
+@pytest.fixture
+def fstab(node: Node) -> Iterator[Path]:
+    """The node's /etc/fstab, empty again at the end, so that later boots are not held up by it."""
+    yield node.path("/etc/fstab")
+    node.path("/etc/fstab").write_text("")
+
+
+def test_everything_is_there_again_after_a_boot(node: Node, fstab: Path) -> None:
+    fstab.write_text(
         "/data/coco.ffr /mnt/at-boot ffrfs allow_other 0 0\n"
         "/data/coco.ffr /mnt/on-access fuse.ffrfs noauto,x-systemd.automount,x-systemd.idle-timeout=2 0 0\n"
         "/data/absent.ffr /mnt/absent ffrfs nofail 0 0\n"
@@ -86,7 +94,6 @@ def test_everything_is_there_again_after_a_boot(node: Node) -> None:
     assert_serves(node, "/mnt/on-access")
 
     node.run("systemctl", "disable", "ffrfs@enabled")
-    node.path("/etc/fstab").write_text("")
     node.power_off()
     node.boot()
     last_boot = node.run("journalctl", "--boot=-1", "--no-pager").stdout

@@ -242,10 +242,14 @@ def test_unmounting_by_hand_ends_the_service_without_a_failure(node: Node, servi
     assert node.show(unit, "Result", "NRestarts") == {"Result": "success", "NRestarts": "0"}
 
 
-def test_its_limits_hold_for_the_running_daemon(node: Node, service: Service) -> None:
+def test_limits_and_hardening_hold_for_the_running_daemon(node: Node, service: Service) -> None:
     unit = service("limited", drop_in="[Service]\nLimitNOFILE=1234\n")
     node.run("systemctl", "start", unit)
     pid = node.show(unit, "MainPID")["MainPID"]
     assert "1234" in node.run("grep", "Max open files", f"/proc/{pid}/limits").stdout
-    assert node.run("cat", f"/proc/{pid}/oom_score_adj").stdout == "-500\n"
-    assert "NoNewPrivs:\t1" in node.run("cat", f"/proc/{pid}/status").stdout
+    status = node.run("cat", f"/proc/{pid}/status").stdout
+    assert "NoNewPrivs:\t1" in status
+    assert "Seccomp:\t2" in status
+    # A mount namespace of its own would hide the mount from the node.
+    namespaces = node.run("readlink", f"/proc/{pid}/ns/mnt", "/proc/1/ns/mnt").stdout.split()
+    assert namespaces[0] == namespaces[1]
