@@ -6,7 +6,9 @@ from disk, mount and in process, prints one table, and unmounts, also when inter
 
 from __future__ import annotations
 
+import contextlib
 import io
+import os
 import random
 import signal
 import statistics
@@ -15,9 +17,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from PIL import Image
 from rich.console import Console
@@ -29,7 +31,7 @@ from tests.support import photos
 
 TRAIN, VAL = 320, 80  # images
 ROUNDS = 5
-FFRFS = str(Path(sys.executable).with_name("ffrfs"))
+STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 console = Console(highlight=False)
 
@@ -51,23 +53,24 @@ class Speed:
     images_per_s: float
 
 
-def run(*command: str) -> None:
+def run(command: str) -> None:
     """Show a command, run it, and end the demo with its exit status if it fails."""
-    console.print(f"[bold]$ {' '.join(command)}[/]", soft_wrap=True)
-    status = subprocess.run(command, check=False).returncode
+    console.print(f"[bold]$ {command}[/]")
+    status = subprocess.run(command.split(), check=False).returncode
     if status:
         raise SystemExit(status)
 
 
-@contextmanager
-def mounted(archive: Path, mountpoint: Path) -> Iterator[Path]:
+@contextlib.contextmanager
+def mounted(archive: str, mountpoint: str) -> Iterator[None]:
     """Mount the archive by the command line for the time of the block; unmounts whatever happens in it."""
-    mountpoint.mkdir()
-    run(FFRFS, "mount", str(archive), str(mountpoint))
+    Path(mountpoint).mkdir()
     try:
-        yield mountpoint
+        run(f"ffrfs mount {archive} {mountpoint}")
+        yield
     finally:
-        run(FFRFS, "umount", str(mountpoint))
+        if f" {Path(mountpoint).absolute()} " in Path("/proc/self/mounts").read_text():
+            run(f"ffrfs umount {mountpoint}")
 
 
 def build(folder: Path) -> list[str]:
@@ -76,7 +79,7 @@ def build(folder: Path) -> list[str]:
         photos.build_coco(folder, TRAIN, VAL)
     images = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.jpg"))
     size_bytes = sum((folder / image).stat().st_size for image in images)
-    console.print(f"built a COCO of {len(images)} photographs, {size_bytes / 1e6:.1f} MB, in {folder}")
+    console.print(f"a COCO of {len(images)} photographs, {size_bytes / 1e6:.1f} MB, in {folder.absolute()}")
     return random.Random(2017).sample(images, len(images))
 
 
@@ -88,7 +91,8 @@ def measure(way: Way, images: list[str]) -> Speed:
         size_bytes = sum(len(way.read(image)) for image in images)
         seconds.append(time.perf_counter() - start)
     start = time.perf_counter()
-    for image in track(images, f"decoding from {way.name}", console=console, transient=True):
+    steps = track(images, f"decoding from {way.name}", console=console, disable=not console.is_terminal)
+    for image in steps:
         Image.open(io.BytesIO(way.read(image))).load()
     decode_s = time.perf_counter() - start
     read_s = statistics.median(seconds)
@@ -97,7 +101,8 @@ def measure(way: Way, images: list[str]) -> Speed:
 
 def show(speeds: dict[str, Speed]) -> None:
     """Print the table."""
-    table = Table(title=f"whole files in shuffled order, page cache warm, median of {ROUNDS} rounds, one process")
+    console.print(f"Whole files in shuffled order, page cache warm, one process, median of {ROUNDS} rounds:")
+    table = Table()
     for heading in ("", "files/s", "MB/s", "decoded images/s"):
         table.add_column(heading, justify="right" if heading else "left")
     for name, speed in speeds.items():
@@ -105,20 +110,29 @@ def show(speeds: dict[str, Speed]) -> None:
     console.print(table)
 
 
+def interrupt(*_: object) -> NoReturn:
+    """End the demo at the first signal; make sends a second one, which must not break the clearing up."""
+    for stopping in STOPPING:
+        signal.signal(stopping, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
 def main() -> None:
     """Run the demonstration."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with tempfile.TemporaryDirectory(prefix="ffrfs-demo-") as name:
-        source, archive, mountpoint = Path(name, "coco"), Path(name, "coco.ffr"), Path(name, "mnt")
-        images = build(source)
-        run(FFRFS, "pack", str(source), str(archive))
-        with mounted(archive, mountpoint), ffrfs.PackedFolder(archive) as packed:
-            run("ls", "-l", str(mountpoint), str(mountpoint / "annotations"))
-            run("diff", "-r", str(source), str(mountpoint))
+    for stopping in STOPPING:
+        signal.signal(stopping, interrupt)
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"  # this ffrfs, not another
+    with tempfile.TemporaryDirectory(prefix="ffrfs-demo-") as folder:
+        os.chdir(folder)
+        images = build(Path("coco"))
+        run("ffrfs pack coco coco.ffr")
+        with mounted("coco.ffr", "mnt"), ffrfs.PackedFolder("coco.ffr") as packed:
+            run("ls -l mnt mnt/annotations")
+            run("diff -r coco mnt")
             console.print("diff is silent: the mounted tree is the folder that was packed")
             ways = (
-                Way("disk", lambda image: (source / image).read_bytes()),
-                Way("mount", lambda image: (mountpoint / image).read_bytes()),
+                Way("disk", lambda image: Path("coco", image).read_bytes()),
+                Way("mount", lambda image: Path("mnt", image).read_bytes()),
                 Way("in process", lambda image: packed.read_one(image).data),
             )
             speeds = {way.name: measure(way, images) for way in ways}
