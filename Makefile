@@ -36,8 +36,8 @@ bench-quick: setup  ## the same on little data: shows that it runs, not how fast
 
 requirements: setup  ## pin the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/python -m pip install --quiet uv
-	$(PIN) --extra fuse --extra test --extra lint --output-file requirements/test.txt
-	$(PIN) --extra fuse --extra bench --constraint requirements/test.txt --output-file requirements/bench.txt
+	$(PIN) --extra fuse --extra test --extra dask --extra lint --output-file requirements/test.txt
+	$(PIN) --extra fuse --extra dask --extra bench --constraint requirements/test.txt --output-file requirements/bench.txt
 
 clean:  ## remove what the other targets made here
 	rm -rf .venv build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
