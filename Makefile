@@ -26,6 +26,11 @@ lint: setup  ## ruff, mypy and the layer rule
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+man: setup  ## build the manual pages; writes build/man/
+	$(BIN)/python scripts/write_reference.py
+	mkdir -p build/man
+	for page in ffrfs.1 mount.ffrfs.8; do go-md2man -in docs/man/$$page.md -out build/man/$$page || exit; done
+
 bench: setup  ## measure ffrfs and its peers; writes benchmarks/results/
 	@scripts/setup bench
 	$(BIN)/python -m benchmarks
@@ -43,4 +48,4 @@ clean:  ## remove what the other targets made here
 	rm -rf .venv build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-unit lint bench bench-quick requirements clean
+.PHONY: help setup demo test test-unit lint man bench bench-quick requirements clean

@@ -10,12 +10,12 @@ import click
 
 from ffrfs.daemon.options import MountOptions
 
-__all__ = ["mount_options"]
+__all__ = ["FLAGS", "mount_options", "word"]
 
 _DEFAULT = MountOptions()
 
 # Long flags and their help; the word after -o is the same with underscores. A metavar means that it takes a value.
-_FLAGS = (
+FLAGS = (
     ("--allow-other", None, "Let other users read it; file modes decide."),
     ("--nonempty", None, "Mount over a folder that has files."),
     ("--uid", "UID", "Owner of the files (default: who mounts)."),
@@ -44,16 +44,16 @@ def mount_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(command)
     def with_words(*, options: tuple[str, ...], **arguments: Any) -> Any:
-        flags = {flag: arguments.pop(_word(flag)) for flag, _, _ in _FLAGS}
+        flags = {flag: arguments.pop(word(flag)) for flag, _, _ in FLAGS}
         words = [
-            _word(flag) if value is True else f"{_word(flag)}={value}".replace(",", "\\,")
+            word(flag) if value is True else f"{word(flag)}={value}".replace(",", "\\,")
             for flag, value in flags.items()
             if value not in (None, False)
         ]
         return command(options=(*options, *words), **arguments)
 
     decorated: Callable[..., Any] = with_words
-    for flag, metavar, text in reversed(_FLAGS):
+    for flag, metavar, text in reversed(FLAGS):
         decorated = click.option(flag, metavar=metavar, is_flag=metavar is None, help=text)(decorated)
     return click.option(
         "-o",
@@ -65,5 +65,6 @@ def mount_options(command: Callable[..., Any]) -> Callable[..., Any]:
     )(decorated)
 
 
-def _word(flag: str) -> str:
+def word(flag: str) -> str:
+    """What follows `-o` for a long flag."""
     return flag.strip("-").replace("-", "_")

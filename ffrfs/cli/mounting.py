@@ -120,5 +120,5 @@ def umount(mountpoint: str | None, config: str | None, dead: bool) -> None:
         clean_stale(mountpoint)
         return
     if find_mount(mountpoint) is None:
-        raise MountError(f"no archive is mounted at {mountpoint}: 'findmnt -t fuse.ffrfs' lists what is")
+        raise MountError(f"no archive is mounted at {mountpoint}: 'ffrfs mounts' lists what is mounted")
     unmount(mountpoint)
