@@ -12,11 +12,11 @@ here but `register` still works. May import `ffrfs.archive`, mmcv, mmengine and 
 from contextlib import suppress
 
 from ffrfs.mm.client import FFRecordClient
-from ffrfs.mm.prefetch import PrefetchDataset, announce, sample_files
+from ffrfs.mm.prefetch import PrefetchDataset, sample_files
 from ffrfs.mm.registration import register
 from ffrfs.mm.workers import worker_init
 
-__all__ = ["FFRecordClient", "PrefetchDataset", "announce", "register", "sample_files", "worker_init"]
+__all__ = ["FFRecordClient", "PrefetchDataset", "register", "sample_files", "worker_init"]
 
 with suppress(ImportError):
     register()

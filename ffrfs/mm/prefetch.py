@@ -2,7 +2,7 @@
 
 A pipeline reads one file after the other, so on storage with latency a batch of 64 waits 64 times. A DataLoader that
 finds `__getitems__` hands over all numbers of a batch; their files are then read from the archive as one sorted, merged
-batch, or announced to the kernel if they lie on a mount or a disk.
+batch, or announced (`ffrfs.prefetch`) if they lie on a mount or a disk.
 """
 
 from __future__ import annotations
@@ -12,24 +12,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import import_module
 from typing import Any
 
+from ffrfs.hints import prefetch
 from ffrfs.mm.client import FFRecordClient
 from ffrfs.mm.uri import SCHEME
 
-__all__ = ["PrefetchDataset", "announce", "sample_files"]
-
-
-def announce(paths: Iterable[str]) -> None:
-    """Tell the kernel, by posix_fadvise(WILLNEED), that these files will be read soon. What does not open is passed
-    over."""
-    for path in paths:
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:
-            continue
-        try:
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_WILLNEED)
-        finally:
-            os.close(fd)
+__all__ = ["PrefetchDataset", "sample_files"]
 
 
 def sample_files(dataset: Any, index: int) -> list[str]:
@@ -66,11 +53,11 @@ class PrefetchDataset:
         dataset: Any,
         files: Callable[[Any, int], Iterable[str]] = sample_files,
         backend_args: dict[str, Any] | None = None,
-        announce_files: Callable[[list[str]], None] = announce,
+        announce: Callable[[list[str]], object] = prefetch,
     ) -> None:
         if isinstance(dataset, dict):
             dataset = import_module("mmengine.registry").DATASETS.build(dataset)
-        self.dataset, self.files, self.announce_files = dataset, files, announce_files
+        self.dataset, self.files, self.announce = dataset, files, announce
         found = [backend_args] if backend_args else _backend_args(dataset)
         self.clients = [FFRecordClient(**args) for args in map(_client_args, found)] + [FFRecordClient()]
 
@@ -91,7 +78,7 @@ class PrefetchDataset:
         for client in self.clients:
             paths = client.read_ahead(paths)
         if paths:
-            self.announce_files(paths)
+            self.announce(paths)
 
     def __getattr__(self, name: str) -> Any:
         if name == "dataset":  # not set yet: this object is being unpickled

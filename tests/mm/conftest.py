@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from ffrfs.archive.packing import pack_folder
+from ffrfs import pack_folder
 from tests.support.photos import build_ade20k, build_coco
 
 ENVIRONMENT = os.environ.get("FFRFS_MM", "none")

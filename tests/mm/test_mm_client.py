@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 
-from ffrfs import ReadOnlyError
-from ffrfs.archive.packing import pack_folder
+from ffrfs import ReadOnlyError, pack_folder
 from ffrfs.mm import FFRecordClient
 
 PHOTO = "train2017/000000000001.jpg"

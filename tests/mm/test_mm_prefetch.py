@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from ffrfs import ChecksumError, TruncatedError
-from ffrfs.mm import FFRecordClient, PrefetchDataset, announce, sample_files
+from ffrfs.mm import FFRecordClient, PrefetchDataset, sample_files
 
 COUNT = 16
 
@@ -113,12 +113,6 @@ def test_files_outside_every_archive_are_announced(archive: Path, in_data: Path)
     wrapped = PrefetchDataset(Photos("coco"), one_path, backend(archive), announced.extend)
     assert wrapped.__getitems__([1, 0]) == [wrapped[1], wrapped[0]]
     assert announced == ["coco/train2017/000000000002.jpg", "coco/train2017/000000000001.jpg"]
-
-
-def test_announcing_leaves_nothing_open_and_minds_nothing_missing(in_data: Path) -> None:
-    before = os.listdir("/proc/self/fd")
-    announce(["coco/train2017/000000000001.jpg", "coco/none.jpg", "coco"])
-    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_corrupt_record_is_told_by_the_read_it_belongs_to(archive: Path) -> None:
