@@ -93,7 +93,7 @@ def is_dead(mountpoint: str) -> bool:
 def clean_stale(mountpoint: str) -> bool:
     """Unmount a dead mount of ffrfs at this path; returns whether there was one."""
     cleaned = False
-    while is_dead(mountpoint) and find_mount(mountpoint) is not None:
+    while find_mount(mountpoint) is not None and is_dead(mountpoint):
         unmount(mountpoint)
         cleaned = True
     return cleaned

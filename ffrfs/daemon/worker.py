@@ -53,7 +53,7 @@ def begin_process(supervisor_pid: int) -> None:
         signal.signal(ignored, signal.SIG_IGN)
     for default in (signal.SIGTERM, signal.SIGCHLD):
         signal.signal(default, signal.SIG_DFL)
-    end_with_parent(supervisor_pid, signal.SIGTERM)
+    end_with_parent(supervisor_pid, signal.SIGKILL)  # SIGTERM would wait for storage that hangs
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
 
 

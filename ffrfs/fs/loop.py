@@ -18,12 +18,12 @@ Called from the main thread of a worker only.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import select
 import signal
 import types
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 import pyfuse3
@@ -65,6 +65,7 @@ class FuseLoop:
         self._wait: Callable[[int], Awaitable[None]] = trio.lowlevel.wait_readable
         self._shared = False
         self._lock_held = False
+        self._lock_wanted = False
         self._limiter: trio.CapacityLimiter | None = None
         self._lock_waiters = trio.lowlevel.ParkingLot()
         self._token: trio.lowlevel.TrioToken | None = None
@@ -87,7 +88,7 @@ class FuseLoop:
         seam = types.SimpleNamespace(
             Lock=lock_type,
             lowlevel=types.SimpleNamespace(**lowlevel),
-            open_nursery=self._open_nursery,
+            open_nursery=trio.open_nursery,
             ClosedResourceError=trio.ClosedResourceError,
         )
         setattr(pyfuse3, "trio", seam)  # noqa: B010 - no attribute that pyfuse3's type stubs know
@@ -128,7 +129,8 @@ class FuseLoop:
         """End `serve`; safe in a signal handler."""
         self._stopping = True
         if self._token is not None:
-            self._token.run_sync_soon(trio.lowlevel.notify_closing, self._session_fd)
+            with contextlib.suppress(trio.RunFinishedError):  # the connection ended at the same time
+                self._token.run_sync_soon(trio.lowlevel.notify_closing, self._session_fd)
 
     @property
     def idle(self) -> bool:
@@ -141,7 +143,6 @@ class FuseLoop:
         self._pending += 1
         if self._pending == 1 and self._shared:
             signal.setitimer(signal.ITIMER_REAL, _RESCUE_SECONDS, _RESCUE_SECONDS)
-        self._lock_waiters.unpark()
         try:
             return await trio.to_thread.run_sync(function, *arguments, limiter=self._limiter)
         finally:
@@ -167,22 +168,6 @@ class FuseLoop:
                 return
             await trio.lowlevel.wait_readable(fd)
 
-    @asynccontextmanager
-    async def _open_nursery(self) -> AsyncIterator[types.SimpleNamespace]:
-        """The nursery of pyfuse3's tasks. When one ends, those that wait for its turn with the lock look again, since
-        the session may have ended with it."""
-
-        async def run(task: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-            try:
-                await task(*arguments)
-            finally:
-                self._lock_waiters.unpark_all()
-
-        async with trio.open_nursery() as nursery:
-            yield types.SimpleNamespace(
-                start_soon=lambda task, *arguments, name: nursery.start_soon(run, task, *arguments, name=name)
-            )
-
     def _take_lock(self) -> Awaitable[None]:
         if self._lock_held:
             return self._wait_for_lock()
@@ -191,9 +176,13 @@ class FuseLoop:
 
     async def _wait_for_lock(self) -> None:
         while self._lock_held:
+            self._lock_wanted = True
             await self._lock_waiters.park()
         self._lock_held = True
 
     def _give_lock(self) -> Awaitable[None]:
         self._lock_held = False
+        if self._lock_wanted:  # by a task that cannot run now, but must when this one ends without asking again
+            self._lock_wanted = False
+            self._lock_waiters.unpark_all()
         return self._done

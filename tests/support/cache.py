@@ -1,0 +1,20 @@
+"""Throwing data out of page caches, so that reads reach what is below."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def drop(path: Path) -> None:
+    """Have the kernel forget the cached data of a file, or of all files below a folder."""
+    if path.is_dir():
+        for child in path.iterdir():
+            drop(child)
+        return
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+        os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(fd)
