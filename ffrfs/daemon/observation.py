@@ -92,8 +92,9 @@ def read_statistics(mountpoint: str, name: str) -> str:
             f"the mount at {mountpoint} shows nothing to this user: ask as its owner, or mount with -o allow_other"
         ) from None
     except (FileNotFoundError, NotADirectoryError):
-        problem = "no archive is mounted at" if find_mount(mountpoint) is None else "no statistics are kept at"
-        raise MountError(f"{problem} {mountpoint}: 'ffrfs mounts' lists what is mounted") from None
+        if find_mount(mountpoint) is None:
+            raise MountError(f"no archive is mounted at {mountpoint}: 'ffrfs mounts' lists what is mounted") from None
+        raise MountError(f"no statistics are kept at {mountpoint}: it is a part of a mount; ask at the whole") from None
     except OSError as error:
         if error.errno not in DEAD_ERRNOS:
             raise

@@ -1,0 +1,18 @@
+"""The example of docs/format.md is what packing gives."""
+
+import re
+from pathlib import Path
+
+from ffrfs import pack_folder
+
+DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
+
+
+def test_the_example_is_what_packing_gives(tmp_path):
+    folder = tmp_path / "folder"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "a.txt").write_bytes(b"hello\n")
+    (folder / "sub" / "b").write_bytes(b"hi")
+    pack_folder(folder, tmp_path / "example.ffr")
+    lines = re.findall(r"^    [0-9a-f]{8}  ((?:[0-9a-f]{2} {1,2})+)", DOCUMENT.read_text(), re.MULTILINE)
+    assert bytes.fromhex("".join(lines)) == (tmp_path / "example.ffr").read_bytes()
