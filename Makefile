@@ -9,7 +9,7 @@ PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile pypro
 help:  ## show the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
-setup:  ## install what is missing: Debian packages, .venv
+setup:  ## install what is missing: Debian packages and .venv
 	@scripts/setup
 
 demo: setup  ## pack, mount, list, compare and read a small COCO of real photographs
@@ -31,13 +31,13 @@ man: setup  ## build the manual pages; writes build/man/
 	mkdir -p build/man
 	for page in ffrfs.1 mount.ffrfs.8; do go-md2man -in docs/man/$$page.md -out build/man/$$page || exit; done
 
-bench: setup  ## measure ffrfs and its peers; writes benchmarks/results/
+bench:  ## measure ffrfs and its peers; writes benchmarks/results/
 	@scripts/setup bench
-	$(BIN)/python -m benchmarks
+	.venv-bench/bin/python -m benchmarks
 
-bench-quick: setup  ## the same on little data: shows that it runs, not how fast
+bench-quick:  ## the same on little data: shows that it runs, not how fast
 	@scripts/setup bench
-	$(BIN)/python -m benchmarks --quick
+	.venv-bench/bin/python -m benchmarks --quick
 
 requirements: setup  ## pin the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/python -m pip install --quiet uv
@@ -45,7 +45,7 @@ requirements: setup  ## pin the newest versions that pyproject.toml allows, with
 	$(PIN) --extra fuse --extra dask --extra bench --constraint requirements/test.txt --output-file requirements/bench.txt
 
 clean:  ## remove what the other targets made here
-	rm -rf .venv build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: help setup demo test test-unit lint man bench bench-quick requirements clean

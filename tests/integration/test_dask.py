@@ -140,6 +140,8 @@ def test_a_worker_that_is_killed_does_no_harm(client, tmp_path):
 def test_a_worker_without_ffrfs_is_named(cluster, client, source, tmp_path):
     def forget():
         sys.path.insert(0, str(tmp_path / "other"))
+        # The finder of an editable installation would find ffrfs wherever sys.path leads.
+        sys.meta_path = [finder for finder in sys.meta_path if "editable" not in finder.__module__]
         for name in [name for name in sys.modules if name.partition(".")[0] == "ffrfs"]:
             del sys.modules[name]
 
