@@ -15,8 +15,15 @@ setup:  ## install what is missing: Debian packages and .venv
 demo: setup  ## pack, mount, list, compare and read a small COCO of real photographs
 	@$(BIN)/python -m benchmarks.demo
 
-test: setup  ## run all tests
+MM_LITE := lite-oldest lite-old lite-new
+MM_FULL := old new
+
+test: setup  ## run all tests but those that need torch
 	$(BIN)/python -m pytest
+	set -e; for environment in $(MM_LITE); do scripts/mm-env $$environment python -m pytest tests/mm; done
+
+test-mm: setup  ## train with both generations of OpenMMLab's frameworks (2 GB to install, 15 minutes)
+	set -e; for environment in $(MM_FULL); do scripts/mm-env $$environment python -m pytest tests/mm; done
 
 test-unit: setup  ## run the tests that need no mount
 	$(BIN)/python -m pytest tests/unit tests/property
@@ -48,4 +55,4 @@ clean:  ## remove what the other targets made here
 	rm -rf .venv .venv-bench build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-unit lint man bench bench-quick requirements clean
+.PHONY: help setup demo test test-mm test-unit lint man bench bench-quick requirements clean
