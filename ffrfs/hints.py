@@ -77,7 +77,8 @@ def decode_hint(name: bytes) -> list[int]:
         inode = 0
         for digit in reversed(digits[begin : begin + _INODE_DIGITS]):
             inode = inode * len(_DIGITS) + _VALUES[digit]
-        inodes.append(inode)
+        if inode < 1 << 32:  # five digits can say more than an inode is
+            inodes.append(inode)
     return inodes
 
 

@@ -161,7 +161,8 @@ class Prefetcher:
             self._fetch(numbers)
 
     def _room(self) -> bool:
-        return self._row[self._count["prefetched_bytes"]] - self._state.consumed_bytes() < self._max_bytes
+        fetched = self._row[self._count["prefetched_bytes"]] + self._reading_bytes
+        return fetched - self._state.consumed_bytes() < self._max_bytes
 
     def _hits_for_room(self) -> int:
         """After how many opened files to look again: when about a quarter of what is ahead has been read."""
@@ -243,7 +244,7 @@ class Prefetcher:
         finally:
             with self._changed:
                 self._reading_bytes -= group_bytes
-                self._changed.notify()
+                self._changed.notify_all()
 
     def _store(self, record: int, content: memoryview) -> None:
         inode = int(self._inode_of_record[record])

@@ -19,7 +19,7 @@ def test_hints_round_trip_as_legal_names(count):
         assert b"\0" not in name
 
 
-@pytest.mark.parametrize("name", [b"a.jpg", HINT_PREFIX + b"abc", HINT_PREFIX[:-1]])
+@pytest.mark.parametrize("name", [b"a.jpg", HINT_PREFIX + b"abc", HINT_PREFIX + b"\xff" * 5, HINT_PREFIX[:-1]])
 def test_other_names_announce_nothing(name):
     assert decode_hint(name) == []
 
