@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import torch
 
 from tests.mm.conftest import FRAMEWORK
 
-__all__ = ["batches", "config_of", "leaves"]
+__all__ = ["config_of", "leaves", "loader_of"]
 
 
 def config_of(path: Path) -> Any:
@@ -25,16 +24,16 @@ def config_of(path: Path) -> Any:
     return Config.fromfile(path)
 
 
-def batches(package: str, config: Any, count: int, method: str | None, workers: int = 2) -> list[Any]:
-    """The first batches of the training data, by the framework's own loader, seeded.
+def loader_of(package: str, config: Any, workers: int, method: str | None = "fork") -> Any:
+    """The framework's own loader of its training data, seeded.
 
-    Args: package, mmdet or mmseg; method, how workers start: fork, spawn or None where workers is 0.
+    Args: package, mmdet or mmseg; method, how workers start.
     """
     random.seed(0)
     np.random.seed(0)  # mmdet 2 shuffles by it
     torch.manual_seed(0)
     build = _new_loader if FRAMEWORK == "mmengine" else _old_loader
-    return list(islice(build(package, config, method, workers), count))
+    return build(package, config, method if workers else None, workers)
 
 
 def _new_loader(package: str, config: Any, method: str | None, workers: int) -> Any:

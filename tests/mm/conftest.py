@@ -71,8 +71,8 @@ class Layouts:
             (folder / name / "data/ade").mkdir(parents=True)
         (folder / "disk/data/coco").symlink_to(data / "coco")
         (folder / "disk/data/ade/ADEChallengeData2016").symlink_to(data / "ade")
-        (folder / "packed/data/coco.ffr").hardlink_to(data / "coco.ffr")
-        (folder / "packed/data/ade20k.ffr").hardlink_to(data / "ade.ffr")
+        (folder / "packed/data/coco.ffr").symlink_to(data / "coco.ffr")
+        (folder / "packed/data/ade20k.ffr").symlink_to(data / "ade.ffr")
         (folder / "packed/data/coco").mkdir()
         (folder / "packed/data/coco/annotations").symlink_to(data / "coco/annotations")
 

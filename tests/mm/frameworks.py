@@ -150,3 +150,9 @@ OLD = [
         },
     ),
 ]
+
+# By the name of the environment, then by package.
+GENERATIONS = {
+    "new": {framework.package: framework for framework in NEW},
+    "old": {framework.package: framework for framework in OLD},
+}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -9,13 +10,17 @@ import numpy as np
 import pytest
 
 from ffrfs import PackedFolder
-from tests.mm.batches import batches, config_of, leaves
+from tests.mm.batches import config_of, leaves, loader_of
 from tests.mm.conftest import ENVIRONMENT, Layouts
-from tests.mm.frameworks import NEW, OLD, Framework
+from tests.mm.frameworks import GENERATIONS, Framework
 
-FRAMEWORKS = {framework.package: framework for framework in (NEW if ENVIRONMENT == "new" else OLD)}
+FRAMEWORKS = GENERATIONS[ENVIRONMENT]
 SOURCES = [(package, source) for package, framework in FRAMEWORKS.items() for source in framework.sources]
 BATCHES = 4
+
+
+def first_batches(package: str, config: Any, method: str = "fork") -> list[Any]:
+    return list(islice(loader_of(package, config, 2, method), BATCHES))
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +29,7 @@ def expected(layouts: Layouts, tmp_path_factory: pytest.TempPathFactory) -> dict
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(layouts.of("disk"))
         return {
-            package: list(leaves(batches(package, config_of(framework.config("disk", Path())), BATCHES, "fork")))
+            package: list(leaves(first_batches(package, config_of(framework.config("disk", Path())))))
             for package, framework in FRAMEWORKS.items()
         }
 
@@ -42,7 +47,7 @@ def test_every_tensor_is_equal(
 ) -> None:
     monkeypatch.chdir(layouts.of(source))
     config = config_of(FRAMEWORKS[package].config(source, tmp_path))
-    found = list(leaves(batches(package, config, BATCHES, method)))
+    found = list(leaves(first_batches(package, config, method)))
     assert [place for place, _ in found] == [place for place, _ in expected[package]]
     for (place, value), (_, wanted) in zip(found, expected[package], strict=True):
         assert value.dtype == wanted.dtype, place
@@ -74,4 +79,4 @@ def test_a_corrupt_record_names_the_file(
     config = config_of(framework.config(source, tmp_path))
     config = config.fromstring(config.pretty_text.replace(f"'data/{archive}'", f"'{tmp_path}/{archive}'"), ".py")
     with pytest.raises(Exception, match=rf"{archive}: {name}: record \d+, .* the archive is damaged there"):
-        batches(package, config, 8, "fork" if workers else None, workers)
+        list(islice(loader_of(package, config, workers), 8))

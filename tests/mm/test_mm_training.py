@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.mm.conftest import ENVIRONMENT, Layouts
-from tests.mm.frameworks import NEW, OLD, Framework
+from tests.mm.frameworks import GENERATIONS, Framework
 
-FRAMEWORKS = {framework.package: framework for framework in (NEW if ENVIRONMENT == "new" else OLD)}
+FRAMEWORKS = GENERATIONS[ENVIRONMENT]
 PIPELINES = {"prefetch": "train_dataloader.dataset.dataset.pipeline"}
 
 
