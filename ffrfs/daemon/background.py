@@ -61,6 +61,15 @@ class Launch(Awaited):
             os.dup2(null, stream)
         os.close(null)
 
+    def ready(self) -> None:
+        """Leave the command's session, and let it return.
+
+        Not earlier: an automount waits for this mount, and lets only the process group of systemd, which the command
+        is in, past the mount point until then.
+        """
+        os.setsid()
+        super().ready()
+
 
 def in_background(serve: Callable[[Launch], int]) -> int:
     """Run `serve` in a daemon process.
@@ -69,15 +78,10 @@ def in_background(serve: Callable[[Launch], int]) -> int:
     Returns: the daemon's process id, once the mount answers. Raises: what `serve` raised before that.
     """
     reader, writer = os.pipe2(os.O_CLOEXEC)
-    child = os.fork()
-    if child == 0:
+    if os.fork() == 0:
         os.close(reader)
-        os.setsid()
-        if os.fork() > 0:  # not a session leader, so it never gets a terminal
-            os._exit(0)
         serve_and_exit(serve, Launch(writer))
     os.close(writer)
-    os.waitpid(child, 0)
     return daemon_pid(reader)
 
 
