@@ -28,6 +28,9 @@ test-mm: setup  ## train with both generations of OpenMMLab's frameworks (2 GB t
 test-unit: setup  ## run the tests that need no mount
 	$(BIN)/python -m pytest tests/unit tests/property
 
+test-large: setup  ## run what takes minutes and gigabytes: a Linux source tree, millions of files, a thousand mounts
+	FFRFS_TEST_LARGE=1 $(BIN)/python -m pytest -s tests/large
+
 lint: setup  ## ruff, mypy and the layer rule
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -55,4 +58,4 @@ clean:  ## remove what the other targets made here
 	rm -rf .venv .venv-bench build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-mm test-unit lint man bench bench-quick requirements clean
+.PHONY: help setup demo test test-large test-mm test-unit lint man bench bench-quick requirements clean
