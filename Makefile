@@ -25,6 +25,10 @@ test: setup  ## run all tests but those that need torch
 test-mm: setup  ## train with both generations of OpenMMLab's frameworks (2 GB to install, 15 minutes)
 	set -e; for environment in $(MM_FULL); do scripts/mm-env $$environment python -m pytest tests/mm; done
 
+test-systemd:  ## boot a node with systemd and run the service on it (root; 0.7 GB in ~/.cache, 6 minutes at first)
+	@scripts/setup systemd
+	FFRFS_REQUIRE_SYSTEMD=1 $(BIN)/python -m pytest tests/systemd
+
 test-unit: setup  ## run the tests that need no mount
 	$(BIN)/python -m pytest tests/unit tests/property
 
@@ -58,4 +62,4 @@ clean:  ## remove what the other targets made here
 	rm -rf .venv .venv-bench build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-large test-mm test-unit lint man bench bench-quick requirements clean
+.PHONY: help setup demo test test-large test-mm test-unit lint man bench bench-quick requirements clean test-systemd

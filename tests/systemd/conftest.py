@@ -11,9 +11,10 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
-from node import Node
-from served import ARCHIVE
-from tree import cached_tree, copy_checkout
+
+from tests.systemd.node import Node
+from tests.systemd.served import ARCHIVE
+from tests.systemd.tree import cached_tree, copy_checkout
 
 FFRFS = "/opt/ffrfs/bin/ffrfs"
 
@@ -21,6 +22,9 @@ FFRFS = "/opt/ffrfs/bin/ffrfs"
 def _why_not_here() -> str | None:
     if os.geteuid() != 0:
         return "booting a node needs root"
+    for device, module in (("/dev/fuse", "fuse"), ("/dev/autofs", "autofs4")):
+        if not os.path.exists(device):
+            return f"booting a node needs {device}: modprobe {module}"
     missing = [tool for tool in ("debootstrap", "systemd-nspawn", "nsenter", "setpriv") if shutil.which(tool) is None]
     return f"booting a node needs {', '.join(missing)}" if missing else None
 

@@ -6,7 +6,7 @@ import hashlib
 import json
 from pathlib import Path
 
-from node import Node
+from tests.systemd.node import Node
 
 ARCHIVE = Path(__file__).parents[1] / "data" / "vectors" / "folder.ffr"
 PACKED_FILES: dict[str, str] = json.loads(ARCHIVE.with_name("manifest.json").read_text())["archives"][ARCHIVE.name][

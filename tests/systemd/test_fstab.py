@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from node import Node
-from served import assert_serves, is_mounted
+
+from tests.systemd.node import Node
+from tests.systemd.served import assert_serves, is_mounted
 
 
 @pytest.fixture

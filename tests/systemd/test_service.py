@@ -8,8 +8,9 @@ import subprocess
 from collections.abc import Callable
 
 import pytest
-from node import Node
-from served import ARCHIVE, LARGE_FILE, PACKED_FILES, assert_serves, is_mounted
+
+from tests.systemd.node import Node
+from tests.systemd.served import ARCHIVE, LARGE_FILE, PACKED_FILES, assert_serves, is_mounted
 
 Service = Callable[..., str]
 
