@@ -62,4 +62,4 @@ clean:  ## remove what the other targets made here
 	rm -rf .venv .venv-bench build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-large test-mm test-unit lint man bench bench-quick requirements clean test-systemd
+.PHONY: help setup demo test test-large test-mm test-systemd test-unit lint man bench bench-quick requirements clean
