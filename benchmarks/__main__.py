@@ -49,8 +49,10 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
     os.environ["XDG_CACHE_HOME"] = str(arguments.data / "cache")  # indexes of archives on read-only storage
     bench = Bench(plan, arguments.data.resolve(), Console(highlight=False))
-    for name in arguments.only or CASES:
-        CASES[name](bench)
+    try:
+        for name in arguments.only or CASES:
+            CASES[name](bench)
+    finally:
         bench.mountpoint.rmdir()
     names = goals.data_names(plan, bench.coco.name, bench.small.name)
     judgements = goals.judge(bench.results, names)

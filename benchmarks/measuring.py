@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from contextlib import suppress
 from pathlib import Path
 
 TICKS_PER_S = os.sysconf("SC_CLK_TCK")
@@ -15,11 +16,9 @@ def process_tree(root: int) -> list[int]:
     children: dict[int, list[int]] = {}
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
-            try:
+            with suppress(FileNotFoundError, ProcessLookupError):
                 parent = int(_stat_fields(int(entry.name))[1])
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            children.setdefault(parent, []).append(int(entry.name))
+                children.setdefault(parent, []).append(int(entry.name))
     tree = [root]
     for process in tree:
         tree += children.get(process, [])
@@ -27,21 +26,25 @@ def process_tree(root: int) -> list[int]:
 
 
 def cpu_seconds(daemon: int) -> float:
-    """CPU time, user and system, that a daemon, its threads and its descendants have used so far.
+    """CPU time, user and system, that a daemon, its threads and its descendants, ended ones too, have used so far.
 
     The kernel counts it exactly and shows it in ticks, of 10 ms as a rule.
     """
-    fields = [_stat_fields(process) for process in process_tree(daemon)]
-    return sum(int(field[11]) + int(field[12]) for field in fields) / TICKS_PER_S
+    ticks = 0
+    for process in process_tree(daemon):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            ticks += sum(map(int, _stat_fields(process)[11:15]))
+    return ticks / TICKS_PER_S
 
 
 def private_bytes(daemon: int) -> int:
     """Memory that belongs to the daemon and its descendants alone: what ending them would free."""
     total_kib = 0
     for process in process_tree(daemon):
-        for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-            if line.startswith(("Private_Clean:", "Private_Dirty:")):
-                total_kib += int(line.split()[1])
+        with suppress(FileNotFoundError, ProcessLookupError):  # it ended just now
+            for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
+                if line.startswith(("Private_Clean:", "Private_Dirty:")):
+                    total_kib += int(line.split()[1])
     return total_kib * 1024
 
 
@@ -61,5 +64,6 @@ def drop_caches() -> None:
 
 
 def _stat_fields(process: int) -> list[str]:
-    """/proc/PID/stat after the command's name: [0] is the state, [1] the parent, [11] and [12] the CPU ticks."""
+    """/proc/PID/stat after the command's name: [0] is the state, [1] the parent, [11] to [14] the CPU ticks,
+    its own and its ended children's, user and system."""
     return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()

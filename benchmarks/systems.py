@@ -15,12 +15,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory, TemporaryFile
+from typing import IO
 
 from benchmarks.trees import Tree
 
 BIN = Path(sys.executable).parent  # of the virtual environment: ffrfs and ratarmount lie there
 START_TIMEOUT_S = 120
 STOP_TIMEOUT_S = 30
+POLL_S = 0.002
 MS_RDONLY = 1
 
 
@@ -37,7 +40,7 @@ class Mount:
 
 
 class System:
-    """What all systems share. `suffix` names the image; an image is built under a temporary name."""
+    """What all systems share. `suffix` names the image."""
 
     name = ""
     suffix = ""
@@ -46,15 +49,22 @@ class System:
         """The image of the tree, built if it is not there."""
         image = tree.root.with_suffix(self.suffix)
         if not image.exists():
-            unfinished = image.with_name(f"unfinished-{image.name}")
-            unfinished.unlink(missing_ok=True)
-            self.build(tree.root, unfinished)
-            unfinished.rename(image)
+            with TemporaryDirectory(dir=image.parent, prefix="unfinished-") as folder:
+                built = Path(folder, image.name)
+                self.build(tree.root, built)
+                for kept in self.kept_index(built):  # what the system builds beside the image
+                    if kept.exists():
+                        kept.rename(image.with_name(kept.name))
+                built.rename(image)
         return image
 
     def build(self, folder: Path, image: Path) -> None:
         """Make the image from the folder."""
         raise NotImplementedError
+
+    def kept_index(self, image: Path) -> list[Path]:
+        """Files that the system keeps from one mount of the image to the next."""
+        return []
 
     @contextmanager
     def mounted(self, image: Path, mountpoint: Path, cpus: str = "") -> Iterator[Mount]:
@@ -102,10 +112,6 @@ class Daemon(System):
     def command(self, image: Path, mountpoint: Path) -> list[str]:
         """The daemon's command line, staying in the foreground."""
         raise NotImplementedError
-
-    def kept_index(self, image: Path) -> list[Path]:
-        """Files that the system keeps from one mount of the image to the next."""
-        return []
 
     @contextmanager
     def mounted(self, image: Path, mountpoint: Path, cpus: str = "") -> Iterator[Mount]:
@@ -182,30 +188,30 @@ def running(command: list[str], mountpoint: Path) -> Iterator[int]:
 
     Raises: NotAvailableError if its program is missing; RuntimeError if it ends or answers nothing, with its output.
     """
-    log = mountpoint.with_name(mountpoint.name + ".log")
-    with log.open("wb") as output:
+    with TemporaryFile() as log:
         try:
-            daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT)
+            daemon = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT)
         except FileNotFoundError:
             raise NotAvailableError(f"{command[0]} is not installed") from None
-    try:
-        _wait_until_mounted(daemon, mountpoint, log)
-        yield daemon.pid
-    finally:
-        unmount(mountpoint)
         try:
-            daemon.wait(STOP_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            daemon.kill()
-            daemon.wait()
+            deadline_s = time.monotonic() + START_TIMEOUT_S
+            while not os.path.ismount(mountpoint):
+                if daemon.poll() is not None or time.monotonic() > deadline_s:
+                    raise RuntimeError(f"{command} does not serve {mountpoint}:\n{_read(log)}")
+                time.sleep(POLL_S)
+            yield daemon.pid
+        finally:
+            unmount(mountpoint)
+            try:
+                daemon.wait(STOP_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                daemon.kill()
+                raise RuntimeError(f"{command} did not end after its mount:\n{_read(log)}") from None
 
 
-def _wait_until_mounted(daemon: subprocess.Popen[bytes], mountpoint: Path, log: Path) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while not os.path.ismount(mountpoint):
-        if daemon.poll() is not None or time.monotonic() > deadline:
-            raise RuntimeError(f"{daemon.args!r} does not serve {mountpoint}:\n{log.read_text(errors='replace')}")
-        time.sleep(0.005)
+def _read(log: IO[bytes]) -> str:
+    log.seek(0)
+    return log.read().decode(errors="replace")
 
 
 def unmount(mountpoint: Path) -> None:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import time
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from benchmarks.bench import Bench
 from benchmarks.measuring import drop_caches, warm
@@ -27,11 +28,10 @@ def run(bench: Bench) -> None:
                 bench.console.print(f"{case}, {tree.name}, round {number + 1} of {bench.plan.rounds}")
                 for system, pack in (("ffrfs", _ffrfs), ("cat", _cat)):
                     warm(tree.root) if case == WARM else drop_caches()
-                    target = bench.folder / "packed.ffr"
-                    start = time.perf_counter()
-                    pack(tree, target)
-                    seconds = time.perf_counter() - start
-                    target.unlink()
+                    with TemporaryDirectory(dir=bench.folder, prefix="packed-") as folder:
+                        start = time.perf_counter()
+                        pack(tree, Path(folder, "packed.ffr"))
+                        seconds = time.perf_counter() - start
                     bench.results.add(case, tree.name, system, files_per_s=tree.files / seconds)
 
 
