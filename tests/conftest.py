@@ -6,6 +6,7 @@ import contextlib
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,12 +14,13 @@ import pytest
 
 pytest.register_assert_rewrite("tests.support")
 
-from tests.support.archives import Directory, write_archive  # noqa: E402
+from tests.support.archives import Directory, write_archive, write_tree  # noqa: E402
 from tests.support.fuse import require_fuse, require_root  # noqa: E402
 from tests.support.mounts import Mounted, mounted  # noqa: E402
+from tests.support.trees import SAMPLE  # noqa: E402
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def fuse() -> None:
     """For tests that mount."""
     require_fuse()
@@ -30,10 +32,23 @@ def root() -> None:
     require_root()
 
 
-@pytest.fixture(params=[1, 4], ids=["1-worker", "4-workers"])
+@pytest.fixture(scope="module", params=[1, 4], ids=["1-worker", "4-workers"])
 def workers(request: pytest.FixtureRequest) -> int:
     """Both shapes of a mount: one worker, which is a process of its own too, and several."""
     return int(request.param)
+
+
+@contextlib.contextmanager
+def _mounting(folder: Path, workers: int) -> Iterator[Callable[..., Mounted]]:
+    with contextlib.ExitStack() as mounts:
+
+        def start(source: Path | Directory, *options: str, **arguments: Any) -> Mounted:
+            base = folder / f"mount-{len(list(folder.glob('mount-*')))}"
+            base.mkdir()
+            archive = source if isinstance(source, Path) else write_archive(base / "archive.ffr", source)
+            return mounts.enter_context(mounted(archive, base, f"workers={workers}", *options, **arguments))
+
+        yield start
 
 
 @pytest.fixture
@@ -42,15 +57,44 @@ def mount(fuse: None, workers: int, tmp_path: Path) -> Iterator[Callable[..., Mo
 
     What it mounted ends with the test, and must end well.
     """
-    with contextlib.ExitStack() as mounts:
-
-        def start(source: Path | Directory, *options: str, **arguments: Any) -> Mounted:
-            folder = tmp_path / f"mount-{len(list(tmp_path.glob('mount-*')))}"
-            folder.mkdir()
-            archive = source if isinstance(source, Path) else write_archive(folder / "archive.ffr", source)
-            return mounts.enter_context(mounted(archive, folder, f"workers={workers}", *options, **arguments))
-
+    with _mounting(tmp_path, workers) as start:
         yield start
+
+
+@pytest.fixture(scope="module")
+def module_mount(
+    fuse: None, workers: int, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., Mounted]]:
+    """The same for mounts that all tests of a module look at."""
+    with _mounting(tmp_path_factory.mktemp("module"), workers) as start:
+        yield start
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A tree as a real folder, packed, and mounted: three times the same."""
+
+    folder: Path
+    archive: Path
+    mount: Mounted
+
+    def pairs(self) -> Iterator[tuple[Path, Path]]:
+        """Each file and directory twice: on disk, and in the mount."""
+        for path in sorted(self.folder.rglob("*")):
+            yield path, self.mount.path / path.relative_to(self.folder)
+
+    def file_pairs(self) -> Iterator[tuple[Path, Path]]:
+        """Each file twice."""
+        return (pair for pair in self.pairs() if pair[0].is_file())
+
+
+@pytest.fixture(scope="module")
+def sample(fuse: None, workers: int, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
+    """The sample tree, for tests that only look at it."""
+    base = tmp_path_factory.mktemp("sample")
+    folder, archive = write_tree(base / "folder", SAMPLE), write_archive(base / "sample.ffr", SAMPLE)
+    with mounted(archive, base, f"workers={workers}") as mount:
+        yield Sample(folder, archive, mount)
 
 
 @pytest.fixture

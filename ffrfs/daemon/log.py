@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import logging.handlers
 import os
@@ -19,6 +20,13 @@ class _JournalFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         priority = f"<{_PRIORITIES.get(record.levelno, 5)}>"
         return "\n".join(priority + line for line in super().format(record).splitlines())
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a line of pyfuse3 says something: not that an answer came too late, because whoever asked was
+    interrupted or the mount ended with the last open file. The kernel refuses such an answer with ENOENT."""
+    message = record.getMessage()
+    return "fuse_reply_" not in message or not message.endswith(os.strerror(errno.ENOENT))
 
 
 def default_log_path(mountpoint: str) -> str:
@@ -45,6 +53,7 @@ def start_logging(path: str | None, debug: bool = False) -> None:
         handler = logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter(_FORMAT))
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("pyfuse3").addFilter(_is_news)
 
 
 def reopen_log() -> None:

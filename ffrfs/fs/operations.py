@@ -20,6 +20,7 @@ from typing import Any
 import pyfuse3
 
 from ffrfs.archive.index import Index
+from ffrfs.archive.tree import MAX_NAME_BYTES
 from ffrfs.errors import ArchiveError, ChecksumError
 from ffrfs.fs.content import Content
 from ffrfs.fs.loop import FuseLoop
@@ -282,6 +283,8 @@ class ArchiveOperations(pyfuse3.Operations):
         if self._announcer is not None and name.startswith(HINT_PREFIX):
             self._announcer.announce(decode_hint(name))
             raise pyfuse3.FUSEError(errno.ENOENT)  # not a negative entry: that would keep the next epoch's hint away
+        if len(name) > MAX_NAME_BYTES:  # the kernel lets names of up to 1024 bytes pass
+            raise pyfuse3.FUSEError(errno.ENAMETOOLONG)
         self._count[_NEGATIVE] += 1
         return self._absent
 
@@ -341,5 +344,5 @@ class ArchiveOperations(pyfuse3.Operations):
         totals.f_blocks = -(-self._index.file_bytes // _BLOCK_BYTES)
         totals.f_files = len(self._index)
         totals.f_bfree = totals.f_bavail = totals.f_ffree = totals.f_favail = 0
-        totals.f_namemax = 255
+        totals.f_namemax = MAX_NAME_BYTES
         return totals

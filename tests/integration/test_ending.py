@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -66,3 +68,14 @@ def test_umount_ends_a_dead_mount(mount):
     mounted.kill()
     mounted.wait_for_end(leaves_mount=True)
     mounted.unmount()
+
+
+def test_interrupted_readers_leave_no_line_in_the_log(mount):
+    mounted = mount({b"large": bytes(200 << 20)})
+    for _ in range(5):
+        drop(mounted.archive)
+        reader = subprocess.Popen(["cat", mounted.path / "large"], stdout=subprocess.DEVNULL)
+        time.sleep(0.1)
+        reader.kill()
+        reader.wait()
+        drop(mounted.path / "large")
