@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 from click.shell_completion import CompletionItem, get_completion_class
+from click.types import StringParamType
 
 from ffrfs.daemon.mountpoint import list_mounts
 
@@ -12,15 +13,17 @@ __all__ = ["MountPoint", "completion"]
 _VARIABLE = "_FFRFS_COMPLETE"  # by which click's script asks the program; derived from its name
 
 
-class MountPoint(click.Path):
-    """A path that shells complete to the mounts of ffrfs; any other path may be typed."""
+class MountPoint(StringParamType):
+    """A path that shells complete to the mounts of ffrfs. It is not looked at, since a mount may hang."""
+
+    name = "path"  # as messages and help call it
 
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
         """The mount points that begin so; without any, files and folders as usual."""
         places = [mount.mountpoint for mount in list_mounts() if mount.mountpoint.startswith(incomplete)]
-        return [CompletionItem(place) for place in places] or super().shell_complete(context, parameter, incomplete)
+        return [CompletionItem(place) for place in places] or [CompletionItem(incomplete, type="dir")]
 
 
 @click.command()
