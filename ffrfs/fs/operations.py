@@ -62,6 +62,7 @@ _INTERNAL_ERRORS = COUNTERS.index("internal_errors")
 _SLOW_READS = COUNTERS.index("slow_reads")
 _PREFETCH_HITS = COUNTERS.index("prefetch_hits")
 _PREFETCH_HIT_BYTES = COUNTERS.index("prefetch_hit_bytes")
+_WORKER_STARTS = COUNTERS.index("worker_starts")
 _READ_US = COUNTERS.index("read_us_0")
 
 
@@ -130,8 +131,11 @@ class ArchiveOperations(pyfuse3.Operations):
     def become_worker(self, row: int, workers: int) -> None:
         """Count in this row from now on; decide the part this worker takes in filling (see `_may_fill`)."""
         self._count = self._state.counters[row]
+        self._count[_WORKER_STARTS] += 1
         self._alone = workers == 1
-        self._filling = self._options.fill_bytes > 0 and (self._alone or row > 0)
+        # Files that a worker before this one has opened are not known to it, so alone it could not fill safely.
+        may_fill = self._count[_WORKER_STARTS] == 1 if self._alone else row > 0
+        self._filling = self._options.fill_bytes > 0 and may_fill
 
     def init(self) -> None:
         self._loop.initialized()

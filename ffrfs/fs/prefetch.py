@@ -17,6 +17,7 @@ import fcntl
 import logging
 import os
 import threading
+import time
 from array import array
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -50,6 +51,7 @@ _FIRST_WINDOW_BYTES = 1 << 20
 _MAX_WINDOW_BYTES = 1 << 25
 _MAX_RECORD_BYTES = 1 << 23  # larger files are read in order by themselves, with the kernel's own readahead
 _MAX_READING_BYTES = 1 << 26  # in the memory of this process at any time
+_PATIENCE_SECONDS = 10.0
 _MAX_QUEUE = 1 << 24  # announced inodes kept; more, and the oldest are forgotten
 
 
@@ -75,8 +77,7 @@ class Announcer:
 
     def opened(self, record: int) -> None:
         """A file was opened that is not in the page cache yet."""
-        if self._state.wanted_hits[0]:
-            self.wake()  # a reader has overtaken the prefetcher
+        self._count_down()
         for run in self._runs:
             if -_NEAR_RECORDS <= record - run.high <= _NEAR_RECORDS:
                 break
@@ -91,24 +92,44 @@ class Announcer:
 
     def hit(self) -> None:
         """A file was opened that the prefetcher had put into the page cache."""
-        if self._state.wanted_hits[0]:
-            self._state.wanted_hits[0] -= 1
-            if self._state.wanted_hits[0] == 0:
-                self._send(_WAKE, [])
+        self._count_down()
 
     def announce(self, inodes: list[int]) -> None:
         """A reader said that it will open these next."""
         self._send(_HINT, inodes)
 
-    def wake(self) -> None:
-        """Have the prefetcher look again how much of what it fetched was read."""
-        self._state.wanted_hits[0] = 0
-        self._send(_WAKE, [])
+    def _count_down(self) -> None:
+        """Wake a prefetcher that waits for room after as many opened files as it asked for. Two workers may count one
+        file once; then it is woken one file later."""
+        if self._state.wanted_opens[0]:
+            self._state.wanted_opens[0] -= 1
+            if self._state.wanted_opens[0] == 0:
+                self._send(_WAKE, [])
 
     def _send(self, kind: int, numbers: list[int]) -> None:
         # A hint may be lost: the prefetcher has more than it can do, or is being restarted.
         with contextlib.suppress(BlockingIOError, BrokenPipeError):
             os.write(self._writer, array("I", [kind, *numbers]).tobytes())
+
+
+class Progress:
+    """Tells when readers have stopped to read what was fetched: nothing was, for 10 s, then 20 s, 40 s, …"""
+
+    def __init__(self) -> None:
+        self._consumed_bytes, self._since, self._patience_seconds = -1, 0.0, _PATIENCE_SECONDS
+
+    def stalled(self, consumed_bytes: int, now: float) -> bool:
+        """Whether to give up on what is ahead.
+
+        Args: consumed_bytes, what readers have read of it so far; now, a monotonic time in seconds.
+        """
+        if consumed_bytes != self._consumed_bytes:
+            self._consumed_bytes, self._since, self._patience_seconds = consumed_bytes, now, _PATIENCE_SECONDS
+            return False
+        if now - self._since < self._patience_seconds:
+            return False
+        self._since, self._patience_seconds = now, 2 * self._patience_seconds
+        return True
 
 
 class Prefetcher:
@@ -129,6 +150,8 @@ class Prefetcher:
         self._hinted: deque[int] = deque(maxlen=_MAX_QUEUE)
         self._ahead: dict[int, tuple[int, int]] = {}  # end of a run's window (record) -> (window's begin, bytes)
         self._reading_bytes = 0
+        self._abandoned_bytes = 0
+        self._progress = Progress()
         self._run_at: deque[int] = deque(maxlen=4 * _RUNS)
         # Guards everything above that the draining and the fetching thread share, and tells either of a change.
         self._changed = threading.Condition()
@@ -153,8 +176,9 @@ class Prefetcher:
             with self._changed:
                 while not (self._run_at or self._hinted) or not self._room():
                     if not self._room():
-                        self._state.wanted_hits[0] = self._hits_for_room()
-                        if self._room():  # readers were quicker than the line above
+                        self._state.wanted_opens[0] = self._opens_for_room()
+                        self._give_up_abandoned()
+                        if self._room():
                             break
                     self._changed.wait()
                 numbers = self._next_of_run(self._run_at.popleft()) if self._run_at else self._next_hinted()
@@ -162,9 +186,15 @@ class Prefetcher:
 
     def _room(self) -> bool:
         fetched = self._row[self._count["prefetched_bytes"]] + self._reading_bytes
-        return fetched - self._state.consumed_bytes() < self._max_bytes
+        return fetched - self._abandoned_bytes - self._state.consumed_bytes() < self._max_bytes
 
-    def _hits_for_room(self) -> int:
+    def _give_up_abandoned(self) -> None:
+        """A job that ended early leaves files unread that it had announced; they must not stand in the way for ever."""
+        consumed = self._state.consumed_bytes()
+        if self._progress.stalled(consumed, time.monotonic()):
+            self._abandoned_bytes = self._row[self._count["prefetched_bytes"]] - consumed
+
+    def _opens_for_room(self) -> int:
         """After how many opened files to look again: when about a quarter of what is ahead has been read."""
         files = max(self._row[self._count["prefetched"]], 1)
         mean = max(self._row[self._count["prefetched_bytes"]] // files, 1)

@@ -55,6 +55,7 @@ COUNTERS = (
     "checksum_failures",
     "io_errors",
     "internal_errors",
+    "worker_starts",
     "slow_reads",
     *(f"read_us_{bucket}" for bucket in range(HISTOGRAM_BUCKETS)),
 )
@@ -68,7 +69,7 @@ class SharedState:
     Args: processes, rows of counters; records, inodes, how many there are of each.
     Attributes: checked, one byte a record (UNCHECKED, GOOD, BAD); filled, one byte an inode, whether its data was put
     into the page cache and not yet forgotten by the kernel (EMPTY, FILLED, PREFETCHED); counters, one row of uint64 a
-    process, by `COUNTERS`; wanted_hits, one uint64, after how many opened files the prefetcher is to be woken, or 0.
+    process, by `COUNTERS`; wanted_opens, one uint64, after how many opened files the prefetcher is to be woken, or 0.
     """
 
     def __init__(self, processes: int, records: int, inodes: int) -> None:
@@ -79,7 +80,7 @@ class SharedState:
         self._memory = mmap.mmap(self._fd, checked_end + inodes + 1)
         whole = memoryview(self._memory)
         self.counters = [whole[row * _ROW_BYTES : (row + 1) * _ROW_BYTES].cast("Q") for row in range(processes)]
-        self.wanted_hits = whole[counters_end - 8 : counters_end].cast("Q")
+        self.wanted_opens = whole[counters_end - 8 : counters_end].cast("Q")
         self.checked = whole[counters_end:checked_end]
         self.filled = whole[checked_end:]
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)

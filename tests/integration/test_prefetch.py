@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import os
 import random
+import signal
 import time
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from ffrfs import prefetch
 from tests.support.archives import packed_folder
+from tests.support.mounts import mounted
 from tests.support.processes import wait_until
 
 FILES = 400
@@ -152,3 +154,32 @@ def test_filling_prefetching_and_reading_the_same_files_never_hang(mount, option
         reader.join(30)
         assert reader.exitcode == 0, "a reader hangs or failed"
     assert failures.empty()
+
+
+def test_what_a_job_announced_and_never_read_does_not_stand_in_the_way(mount):
+    mounted = mount(TREE, "prefetch=1M")
+    files = paths(mounted)
+    prefetch(files[:100])
+    wait_until(lambda: counters(mounted)["prefetched_bytes"] > 1 << 20, "as much is ahead as may be")
+    stuck = counters(mounted)["prefetched"]
+    assert stuck < 100
+    time.sleep(11)  # longer than the prefetcher is patient
+    prefetch(files[200:201])
+    wait_until(lambda: counters(mounted)["prefetched"] > stuck, "fetching has gone on")
+
+
+def test_a_lone_worker_that_was_restarted_does_not_fill(fuse, tmp_path):
+    """It does not know which files are open, and filling one that is being read could hang it."""
+    archive = tmp_path / "a.ffr"
+    archive.write_bytes(packed_folder(TREE))
+    with mounted(archive, tmp_path, "workers=1", "prefetch=0") as mount:
+        mount.tolerated.append("starting another")
+        assert paths(mount)[0].read_bytes() == content(0)
+        assert counters(mount)["fills"] == 1
+        (worker,) = mount.children
+        os.kill(worker, signal.SIGKILL)
+        wait_until(lambda: mount.children not in ([], [worker]), "another worker has been started")
+        for number in range(1, 20):
+            assert paths(mount)[number].read_bytes() == content(number)
+        assert counters(mount)["fills"] == 1
+        assert counters(mount)["worker_starts"] == 2
