@@ -12,11 +12,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.systemd.node import Node
+from tests.systemd.node import FFRFS, Node
 from tests.systemd.served import ARCHIVE
 from tests.systemd.tree import cached_tree, copy_checkout
-
-FFRFS = "/opt/ffrfs/bin/ffrfs"
 
 
 def _why_not_here() -> str | None:

@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 BOOT_SECONDS = 90
+# Where the environment of `build-tree` has the program under test.
+FFRFS = "/opt/ffrfs/bin/ffrfs"
 
 # Runs as PID of nspawn in the end (exec), so that a SIGTERM to it is an orderly power-off of the node.
 _BOOT = """
@@ -96,7 +98,9 @@ class Node:
     def run(self, *argv: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command on the node and return its result; a failure shows what the command printed."""
         environment = {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "LANG": "C.UTF-8"}
-        done = subprocess.run(self.command(*argv), env=environment, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(
+            self.command(*argv), env=environment, capture_output=True, text=True, errors="backslashreplace", timeout=120
+        )
         assert not check or done.returncode == 0, f"{shlex.join(argv)}: {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.systemd.node import Node
+from tests.systemd.node import FFRFS, Node
 from tests.systemd.served import assert_serves, is_mounted
 
 
@@ -76,7 +76,7 @@ def test_everything_is_there_again_after_a_boot(node: Node, fstab: Path) -> None
     )
     node.path("/etc/ffrfs/enabled.toml").write_text('archive = "/data/coco.ffr"\nmountpoint = "/mnt/enabled"\n')
     node.run("mkdir", "--parents", "/mnt/enabled")
-    node.run("/opt/ffrfs/bin/ffrfs", "install-systemd", "enabled")
+    node.run(FFRFS, "install-systemd", "enabled")
     node.run("systemctl", "enable", "ffrfs@enabled")
     node.power_off()
     node.boot()
