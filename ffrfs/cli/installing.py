@@ -26,5 +26,5 @@ def install_systemd(names: tuple[str, ...], root: Path) -> None:
     """
     from ffrfs.daemon.install import install_on_node
 
-    for path in install_on_node(root, Path(sys.argv[0]).absolute().parent, names):
+    for path in install_on_node(root, Path(sys.argv[0]).resolve().parent, names):
         click.echo(path)

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.systemd.node import Node
+from tests.systemd.node import FFRFS, Node
 from tests.systemd.served import LARGE_FILE, PACKED_FILES
 
-FFRFS = "/opt/ffrfs/bin/ffrfs"
 # What docker and podman leave to root in a container that gets nothing extra.
 DEFAULT_CAPABILITIES = (
     "-all,+chown,+dac_override,+fowner,+fsetid,+kill,+setgid,+setuid,+setpcap,+net_bind_service,+sys_chroot,+setfcap"
