@@ -13,6 +13,10 @@ def test_lists_and_repetitions_add_up_and_the_last_wins():
     )
 
 
+def test_an_escaped_comma_is_part_of_a_value():
+    assert parse_options([r"fsname=a\,b,uid=1"]) == MountOptions(fsname="a,b", uid=1)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
