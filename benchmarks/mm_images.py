@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stdout
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -99,7 +99,12 @@ def in_child(function: Callable[..., float], *arguments: Any) -> float:
     """Run a function in a forked process, which may start workers of its own."""
     context = multiprocessing.get_context("fork")
     receiver, sender = context.Pipe(duplex=False)
-    child = context.Process(target=lambda: sender.send(function(*arguments)))
+
+    def report() -> None:
+        with redirect_stdout(sys.stderr):  # where the frameworks may print what they like
+            sender.send(function(*arguments))
+
+    child = context.Process(target=report)
     child.start()
     sender.close()
     try:

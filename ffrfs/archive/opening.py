@@ -26,9 +26,9 @@ def load_index(shards: Shards) -> Index:
     if found is not None:
         return found[1]
     index = build(shards)
-    if len(index) >= _KEEP_ROWS:
-        save_sidecar(index, shards)
-    return index
+    if len(index) >= _KEEP_ROWS and save_sidecar(index, shards) is not None:
+        found = find_sidecar(shards)  # the same, but mapped, so that all processes share it
+    return found[1] if found is not None else index
 
 
 def load_records(shards: Shards) -> Records:

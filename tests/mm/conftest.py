@@ -29,7 +29,7 @@ if FRAMEWORK != "mmengine":
 if ENVIRONMENT not in ("old", "new"):
     collect_ignore += ["test_mm_loading.py", "test_mm_training.py"]
 if ENVIRONMENT != "new":
-    collect_ignore += ["test_mm_workers.py"]
+    collect_ignore += ["test_mm_workers.py", "test_mm_docs.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

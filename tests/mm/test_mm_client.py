@@ -303,3 +303,21 @@ def test_an_archive_packed_anew_is_read_anew(tmp_path: Path) -> None:
 def test_writing_is_refused(client: FFRecordClient, method: str, arguments: tuple[Any, ...]) -> None:
     with pytest.raises(ReadOnlyError, match="read-only"):
         getattr(client, method)(*arguments)
+
+
+def maps_of_index(client: FFRecordClient) -> list[str]:
+    """How this process has mapped the archive's index; runs in workers."""
+    assert client.exists("000000")
+    return [line for line in Path("/proc/self/maps").read_text().splitlines() if "many.ffr" in line]
+
+
+def test_workers_share_the_index_by_mapping_it(tmp_path: Path) -> None:
+    (tmp_path / "many").mkdir()
+    for number in range(10_000):
+        (tmp_path / f"many/{number:06d}").touch()
+    pack_folder(tmp_path / "many", tmp_path / "many.ffr")
+    client = FFRecordClient(tmp_path / "many.ffr")
+    with get_context("spawn").Pool(2) as pool:
+        for maps in pool.map(maps_of_index, [client] * 2, chunksize=1):
+            assert maps
+            assert all(line.split()[1] == "r--s" for line in maps), maps
