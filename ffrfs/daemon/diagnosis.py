@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from ffrfs.archive.shards import Shards
 from ffrfs.archive.sidecar import UnusableSidecar, read_sidecar, sidecar_paths
+from ffrfs.daemon.device import DEVICE, check_device
 from ffrfs.daemon.log import default_log_path
 from ffrfs.daemon.mountpoint import Mount, check_mountpoint, unmount
 from ffrfs.daemon.observation import Observation, observe
@@ -138,24 +139,11 @@ def _libfuse_version() -> str:
 
 
 def _device() -> Finding:
-    if not os.path.exists("/dev/fuse"):
-        return Finding(
-            Level.PROBLEM,
-            "there is no /dev/fuse",
-            "load the kernel module (modprobe fuse), or give the container --device /dev/fuse",
-        )
     try:
-        os.close(os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC))
-    except OSError as error:
-        if os.geteuid() == 0:
-            remedy = "give the container --device /dev/fuse --cap-add SYS_ADMIN"
-            return Finding(Level.PROBLEM, f"/dev/fuse cannot be opened: {error.strerror}", remedy)
-        return Finding(
-            Level.NOTE,
-            f"/dev/fuse cannot be opened by this user ({error.strerror}), so a mount has one worker",
-            "as root: chmod 666 /dev/fuse, as distributions have it, and a udev rule to keep it so",
-        )
-    return Finding(Level.GOOD, "/dev/fuse can be opened")
+        check_device()
+    except MountError as error:
+        return Finding(Level.PROBLEM, str(error))
+    return Finding(Level.GOOD, f"{DEVICE} can be opened")
 
 
 def _fusermount() -> Finding:

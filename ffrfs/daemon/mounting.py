@@ -16,12 +16,13 @@ from ffrfs.archive.opening import load_index
 from ffrfs.archive.shards import Shards
 from ffrfs.archive.sidecar import find_sidecar
 from ffrfs.daemon.background import Foreground
+from ffrfs.daemon.device import check_device
 from ffrfs.daemon.mountpoint import check_mountpoint, clean_stale, find_mount, unmount
 from ffrfs.daemon.notify import notify
 from ffrfs.daemon.options import MountOptions
 from ffrfs.daemon.probing import State, probe
 from ffrfs.daemon.supervisor import Supervisor
-from ffrfs.daemon.worker import begin_process, can_clone, run_worker
+from ffrfs.daemon.worker import begin_process, run_worker
 from ffrfs.errors import MountError
 from ffrfs.fs.content import Content
 from ffrfs.fs.loop import FuseLoop
@@ -65,11 +66,7 @@ def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) ->
     if clean_stale(mountpoint):
         logger.warning("cleaned a dead mount at %s", mountpoint)
     check_mountpoint(mountpoint, shards.paths, options.nonempty)
-    if not os.path.exists("/dev/fuse"):
-        raise MountError(
-            "there is no /dev/fuse here: load the kernel module fuse, or give the container --device /dev/fuse"
-            " (without a mount, use the backend 'ffrecord' in process)"
-        )
+    check_device()
     return PreparedMount(shards, mountpoint, options)
 
 
@@ -93,9 +90,7 @@ def _check_archive(shards: Shards) -> None:
 def _serve(mount: PreparedMount, launch: Foreground) -> int:
     options, shards = mount.options, mount.shards
     index = load_index(shards)
-    workers = options.workers if can_clone() else 1
-    if workers < options.workers:
-        logger.info("this user cannot open /dev/fuse, so one worker serves instead of %d", options.workers)
+    workers = options.workers
     state = SharedState(workers + 1, len(index.records), len(index))  # a row for the prefetcher
     loop = FuseLoop()
     loop.install()
@@ -127,9 +122,7 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     roles: list[Callable[[], int]] = [functools.partial(worker, row) for row in range(workers)]
     if announcer is not None:
         roles.append(prefetcher)
-    supervisor = Supervisor(
-        mount.mountpoint, session_fd, roles, respawn=can_clone(), on_hangup=lambda: _report_replacement(shards)
-    )
+    supervisor = Supervisor(mount.mountpoint, session_fd, roles, on_hangup=lambda: _report_replacement(shards))
     supervisor.start()
     _check_answer(mount.mountpoint)
     _tune_connection(mount.mountpoint, options)

@@ -38,8 +38,8 @@ class Supervisor:
     """Keeps the processes of one mount.
 
     Args: mountpoint; session_fd, the mount's descriptor, held open so that the mount outlives any worker; roles, one
-    function for each process to keep, which runs in the child and returns its exit status; respawn, False where a dead
-    worker's requests could never be answered by another; on_hangup, called for SIGHUP.
+    function for each process to keep, which runs in the child and returns its exit status; on_hangup, called for
+    SIGHUP.
     """
 
     def __init__(
@@ -47,11 +47,10 @@ class Supervisor:
         mountpoint: str,
         session_fd: int,
         roles: list[Callable[[], int]],
-        respawn: bool,
         on_hangup: Callable[[], None],
     ) -> None:
         self._mountpoint, self._session_fd, self._roles = mountpoint, session_fd, roles
-        self._respawn, self._on_hangup = respawn, on_hangup
+        self._on_hangup = on_hangup
         self._processes: dict[int, int] = {}  # pid -> number of its role
         self._restarts: deque[float] = deque(maxlen=_QUICK_RESTARTS)
         self._unmounting = self._ended = False
@@ -157,12 +156,9 @@ class Supervisor:
                 continue
             if status == SESSION_ENDED or self._connection_ended():
                 self._session_ended()
-            elif self._respawn:
+            else:
                 self._restarts.append(time.monotonic())
                 logger.warning("process %d ended with status %d; starting another", pid, status)
-            else:
-                logger.error("worker %d ended with status %d; the mount cannot go on without it", pid, status)
-                self._ended = self._failed = True
 
     def _session_ended(self) -> None:
         if self._ended:

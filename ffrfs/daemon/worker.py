@@ -11,22 +11,17 @@ import sys
 
 import trio
 
+from ffrfs.daemon.device import DEVICE
 from ffrfs.daemon.lifetime import end_with_parent
 from ffrfs.fs.loop import FuseLoop
 
-__all__ = ["SESSION_ENDED", "begin_process", "can_clone", "run_worker"]
+__all__ = ["SESSION_ENDED", "begin_process", "run_worker"]
 
 logger = logging.getLogger(__name__)
 
 SESSION_ENDED = 10  # exit status: the mount was unmounted, or its connection aborted
-_DEVICE = "/dev/fuse"
 _FUSE_DEV_IOC_CLONE = 0x8004E500  # _IOR(229, 0, uint32)
 _SWITCH_INTERVAL_SECONDS = 0.0005  # a thread whose data has come should not wait longer for the interpreter
-
-
-def can_clone() -> bool:
-    """Whether this process may open channels of its own; where /dev/fuse is closed to users, only root may."""
-    return os.access(_DEVICE, os.R_OK | os.W_OK)
 
 
 def run_worker(loop: FuseLoop, session_fd: int, supervisor_pid: int, shared: bool) -> int:
@@ -40,8 +35,7 @@ def run_worker(loop: FuseLoop, session_fd: int, supervisor_pid: int, shared: boo
     signal.signal(signal.SIGTERM, lambda *_: loop.stop())
     signal.signal(signal.SIGALRM, lambda *_: None)  # its use is to interrupt a receive
     sys.setswitchinterval(_SWITCH_INTERVAL_SECONDS)
-    if can_clone():
-        _clone_channel(session_fd)
+    _clone_channel(session_fd)
     stopped = trio.run(loop.serve, session_fd, shared)
     return 0 if stopped else SESSION_ENDED
 
@@ -59,7 +53,7 @@ def begin_process(supervisor_pid: int) -> None:
 
 def _clone_channel(session_fd: int) -> None:
     """Give libfuse a descriptor of its own in this process: if it is killed, only requests it has taken fail."""
-    channel = os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
+    channel = os.open(DEVICE, os.O_RDWR | os.O_CLOEXEC)
     fcntl.ioctl(channel, _FUSE_DEV_IOC_CLONE, struct.pack("I", session_fd))
     os.dup2(channel, session_fd, inheritable=False)
     os.close(channel)

@@ -2,17 +2,13 @@
 
 import os
 import signal
-import stat
 import subprocess
-import tempfile
-from pathlib import Path
 
 import pytest
 
 from ffrfs.daemon.mountpoint import list_mounts
 from tests.support.archives import write_archive
 from tests.support.processes import adopt_orphans, command, environment, ffrfs, marked, new_mark, wait_until
-from tests.support.users import NOBODY, as_plain_user
 
 pytestmark = pytest.mark.usefixtures("fuse")
 
@@ -185,26 +181,3 @@ def test_nothing_is_left_of_a_private_job_whose_processes_are_all_killed_at_once
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: connection not in os.listdir("/sys/fs/fuse/connections"), "the kernel has let go of the mount")
     assert job.wait(20) == -signal.SIGKILL
-
-
-@pytest.fixture
-def open_folder():
-    """A folder that all users may enter; pytest's own are not."""
-    with tempfile.TemporaryDirectory() as name:
-        os.chmod(name, 0o755)
-        yield Path(name)
-
-
-@pytest.mark.usefixtures("root")
-def test_a_user_without_any_right_runs_a_private_job(open_folder):
-    archive, place, device = write_archive(open_folder / "a.ffr", TREE), open_folder / "mnt", open_folder / "fuse"
-    place.mkdir()
-    os.chown(place, NOBODY, NOBODY)
-    os.mknod(device, stat.S_IFCHR, os.makedev(10, 229))
-    device.chmod(0o666)  # as distributions have it: open to all
-    words = as_plain_user(
-        "-m", "ffrfs", "run", "--private", archive, place, *shell(f"id -u; cat {place}/a.txt; exit 3")
-    )
-    script = 'mount --bind "$0" /dev/fuse && exec "$@"'
-    done = subprocess.run(["unshare", "-m", "sh", "-c", script, device, *words], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (3, f"{NOBODY}\nhello\n"), done.stderr

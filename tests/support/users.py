@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import os
+import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -43,3 +45,13 @@ def _python() -> list[str]:
         if done.returncode == 0:
             return words
     pytest.skip("ordinary users can execute no Python that has ffrfs here")
+
+
+def where_users_may_mount(device: Path, script: str) -> list[str]:
+    """A shell script as root in a mount namespace of its own, where /dev/fuse is open to all users.
+
+    Args: device, where a device node is made to be put over /dev/fuse.
+    """
+    os.mknod(device, stat.S_IFCHR, os.makedev(10, 229))
+    device.chmod(0o666)
+    return ["unshare", "--mount", "sh", "-c", f'mount --bind "$0" /dev/fuse || exit 99; {script}', str(device)]
