@@ -38,12 +38,15 @@ def cpu_seconds(daemon: int) -> float:
 
 
 def private_bytes(daemon: int) -> int:
-    """Memory that belongs to the daemon and its descendants alone: what ending them would free."""
+    """Memory that belongs to the daemon and its descendants alone; what they share among them counts once.
+
+    Pages of mapped files are not in it: they are the page cache's, which takes them back when it needs the room.
+    """
     total_kib = 0
     for process in process_tree(daemon):
         with suppress(FileNotFoundError, ProcessLookupError):  # it ended just now
             for line in Path(f"/proc/{process}/smaps_rollup").read_text().splitlines():
-                if line.startswith(("Private_Clean:", "Private_Dirty:")):
+                if line.startswith(("Pss_Anon:", "Pss_Shmem:")):
                     total_kib += int(line.split()[1])
     return total_kib * 1024
 
