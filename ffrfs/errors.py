@@ -33,11 +33,26 @@ __all__ = [
     "ReadOnlyError",
     "RecordIndexError",
     "TruncatedError",
+    "printable",
 ]
 
 
-def _printable(path: str) -> str:
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
+def printable(text: str | bytes) -> str:
+    """A name or message as one line: what is not UTF-8 and what would not show, or would move the cursor, as escapes.
+
+    Names come from strangers; one with a newline or a terminal's control sequence could forge messages.
+    """
+    if isinstance(text, bytes):
+        text = text.decode("utf-8", "surrogateescape")
+    return text if text.isprintable() else "".join(map(_shown, text))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable():
+        return character
+    if "\udc80" <= character <= "\udcff":  # one byte, by surrogateescape
+        return f"\\x{ord(character) - 0xDC00:02x}"
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class FfrfsError(Exception):
@@ -58,7 +73,7 @@ class ArchiveError(FfrfsError):
         self.path = os.fspath(path)
         self.problem = problem
         self.facts = facts
-        super().__init__(f"{_printable(self.path)}: {problem}")
+        super().__init__(printable(f"{self.path}: {problem}"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _rebuild, (type(self), self.path, self.problem, self.facts)
@@ -101,7 +116,7 @@ class PackError(FfrfsError):
     def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
         self.path = os.fspath(path)
         self.problem = problem
-        super().__init__(f"{_printable(self.path)}: {problem}")
+        super().__init__(printable(f"{self.path}: {problem}"))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.path, self.problem)

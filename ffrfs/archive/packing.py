@@ -13,7 +13,7 @@ from ffrfs.archive.scan import SourceTree, Symlinks, scan_folder
 from ffrfs.archive.sharding import pack_shards, split_evenly, split_to_size
 from ffrfs.archive.tally import Progress, Tally
 from ffrfs.archive.writer import FileWriter, check_archive_name
-from ffrfs.errors import ConfigError
+from ffrfs.errors import ConfigError, printable
 
 __all__ = ["DEFAULT_JOBS", "Packed", "pack_folder"]
 
@@ -107,7 +107,7 @@ def _pack_single(tree: SourceTree, out: str, symlinks: Symlinks, jobs: int, verb
         nonlocal record
         if verbose and piece.last:
             for number, file in enumerate(piece.files, record):
-                path = os.fsencode(file.path).decode("utf-8", "backslashreplace")
+                path = printable(file.path)
                 print(f"{number:0{len(str(files))}d}/{files} {path}", flush=True)
         finished = len(piece.files) if piece.last else 0
         record += finished

@@ -10,6 +10,7 @@ import click
 from ffrfs.cli.completion import MountPoint
 from ffrfs.daemon.diagnosis import Finding, Level, examine_mount, examine_mountpoint, examine_system
 from ffrfs.daemon.mountpoint import find_mount, list_mounts
+from ffrfs.errors import printable
 
 __all__ = ["doctor"]
 
@@ -47,8 +48,8 @@ def _show(title: str, findings: Iterable[Finding]) -> bool:
     click.secho(title, bold=True)
     healthy = True
     for finding in findings:
-        click.echo(f"  {click.style(f'{finding.level.value:<8}', _COLORS[finding.level])} {finding.text}")
+        click.echo(f"  {click.style(f'{finding.level.value:<8}', _COLORS[finding.level])} {printable(finding.text)}")
         if finding.remedy:
-            click.echo(f"           → {finding.remedy}")
+            click.echo(f"           → {printable(finding.remedy)}")
         healthy &= finding.level is not Level.PROBLEM
     return healthy

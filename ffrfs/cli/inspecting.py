@@ -15,14 +15,9 @@ from ffrfs.archive.index import ROOT_INODE, Index
 from ffrfs.archive.opening import build, is_packed_folder, load_index
 from ffrfs.archive.shards import Shards
 from ffrfs.archive.sidecar import find_sidecar, save_sidecar
-from ffrfs.errors import ArchiveError, ConfigError
+from ffrfs.errors import ArchiveError, ConfigError, printable
 
 __all__ = ["cat", "index", "info", "ls", "verify"]
-
-
-def _text(name: bytes) -> str:
-    """A name for the terminal; bytes that are not UTF-8 are shown as escapes."""
-    return name.decode("utf-8", "backslashreplace")
 
 
 @click.command()
@@ -60,9 +55,9 @@ def _line(tree: Index, inode: int, name: bytes, long: bool, as_json: bool) -> st
             facts |= {"size": tree.size(inode), "record": tree.record(inode)}
         return json.dumps(facts)
     if not long:
-        return _text(name) + "/" * directory
+        return printable(name) + "/" * directory
     kind, size, record = ("d", "-", "-") if directory else ("-", str(tree.size(inode)), str(tree.record(inode)))
-    return f"{kind} {size:>14} {record:>10} {_text(name)}"
+    return f"{kind} {size:>14} {record:>10} {printable(name)}"
 
 
 @click.command()
@@ -108,7 +103,7 @@ def info(archive: str, as_json: bool) -> None:
         click.echo(json.dumps(facts))
         return
     for name, fact in facts.items():
-        click.echo(f"{name.replace('_', ' '):<12} {'none kept' if fact is None else fact}")
+        click.echo(f"{name.replace('_', ' '):<12} {'none kept' if fact is None else printable(str(fact))}")
 
 
 @click.command()
@@ -151,4 +146,4 @@ def index(archive: str) -> None:
             f"no index of {shards.path} can be kept: neither its folder nor the cache folder can be written,"
             " or its header has no checksum to bind an index to"
         )
-    click.echo(path)
+    click.echo(printable(path))

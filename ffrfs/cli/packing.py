@@ -21,7 +21,7 @@ from ffrfs.archive.unpacking import unpack as unpack_archive
 from ffrfs.cli.cluster import dask_executor
 from ffrfs.cli.progress import progress_bar
 from ffrfs.daemon.options import parse_size
-from ffrfs.errors import ConfigError
+from ffrfs.errors import ConfigError, printable
 
 __all__ = ["pack", "unpack"]
 
@@ -95,7 +95,7 @@ def pack(
         opened = Shards(archive)
         save_sidecar(build(opened), opened)
         opened.close()
-    click.echo(f"{_printable(archive)}: {packed.files} files, {decimal(packed.size_bytes)}")
+    click.echo(f"{printable(archive)}: {packed.files} files, {decimal(packed.size_bytes)}")
 
 
 @click.command()
@@ -114,7 +114,7 @@ def unpack(archive: str, target: str, paths: tuple[str, ...], force: bool) -> No
     """
     with _ended_by_sigterm(), progress_bar("Unpacking") as progress:
         unpacked = unpack_archive(archive, target, force, paths=paths or None, progress=progress)
-    click.echo(f"{_printable(target)}: {unpacked.files} files, {decimal(unpacked.size_bytes)}")
+    click.echo(f"{printable(target)}: {unpacked.files} files, {decimal(unpacked.size_bytes)}")
 
 
 @contextlib.contextmanager
@@ -129,7 +129,3 @@ def _ended_by_sigterm() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _printable(name: str) -> str:
-    return name.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -8,7 +8,7 @@ import sys
 import click
 
 from ffrfs.daemon.notify import notify
-from ffrfs.errors import FfrfsError
+from ffrfs.errors import FfrfsError, printable
 
 __all__ = ["run"]
 
@@ -35,16 +35,13 @@ def run(command: click.Command, name: str) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        where = "" if error.filename is None else f"{_printable(error.filename)}: "
+        where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return _failed(name, f"{where}{error.strerror or error}", 1)
     return result if isinstance(result, int) else 0
 
 
 def _failed(name: str, message: str, status: int) -> int:
+    message = printable(message)
     click.echo(f"{name}: {message}", err=True)
     notify(f"STATUS={message}")
     return status
-
-
-def _printable(file_name: str | bytes) -> str:
-    return os.fsencode(file_name).decode("utf-8", "backslashreplace")

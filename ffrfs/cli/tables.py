@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ffrfs.daemon.observation import Observation
+from ffrfs.errors import printable
 
 __all__ = ["activity_heading", "activity_line", "activity_table", "plain_table"]
 
@@ -49,7 +50,7 @@ def plain_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
     for title in titles:
         table.add_column(title, no_wrap=True, overflow="ignore")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     return table
 
 
@@ -82,7 +83,7 @@ def activity_table(total: Observation, recent: Observation | None) -> Renderable
         if total.counters[counter]:
             now = [_number(recent.rate(counter))] if recent else []
             table.add_row(f"[red]{name}[/red]", *now, f"{total.counters[counter]:,}", "", "")
-    return Group(Text(title, style="bold", no_wrap=True), table)
+    return Group(Text(printable(title), style="bold", no_wrap=True), table)
 
 
 def activity_heading() -> str:

@@ -62,7 +62,8 @@ class Mounted:
 
     def wait_for_end(self, leaves_mount: bool = False) -> None:
         """Wait until no process is left; asserts the daemon's exit status, and that the mount is gone or not."""
-        wait_until(lambda: not self.processes, f"the processes of {self.path} have ended")
+        # Another mount namespace, made meanwhile by somebody else's test, may hold a copy of the mount for a while.
+        wait_until(lambda: not self.processes, f"the processes of {self.path} have ended", 90)
         with contextlib.suppress(ChildProcessError):  # it was waited for before
             _, status = os.waitpid(self.supervisor, 0)
             assert os.waitstatus_to_exitcode(status) == self.status, self.log.read_text()
