@@ -11,8 +11,8 @@ in this grammar, and refuses everything else before anything is built.
     value     = BININT1 | BININT2 | BININT | directory
     memo      = MEMOIZE | BINPUT | LONG_BINPUT          get = BINGET | LONG_BINGET
 
-Runs of files, which nearly all of a tree is, are read by one small loop; numpy does the rest (`tree`). That is also why
-it is faster than unpickling. Source of the opcodes: CPython Lib/pickletools.py.
+Runs of files, which nearly all of a tree is, are read by one small loop; numpy does the rest (`tree`).
+Source of the opcodes: CPython Lib/pickletools.py.
 """
 
 from __future__ import annotations

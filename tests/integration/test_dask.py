@@ -16,9 +16,13 @@ distributed = pytest.importorskip("distributed", reason="distributed is not inst
 pytestmark = pytest.mark.filterwarnings("default")  # distributed's own are none of ours
 
 
+def two_workers():
+    return distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None)
+
+
 @pytest.fixture(scope="module")
 def cluster():
-    with distributed.LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
+    with two_workers() as cluster:
         yield cluster
 
 
@@ -137,7 +141,7 @@ def test_a_worker_that_is_killed_does_no_harm(client, tmp_path):
     assert sorted(os.listdir(out)) == ["PART_00000.ffr", "PART_00001.ffr"]
 
 
-def test_a_worker_without_ffrfs_is_named(cluster, client, source, tmp_path):
+def test_a_worker_without_ffrfs_is_named(source, tmp_path):
     def forget():
         sys.path.insert(0, str(tmp_path / "other"))
         # The finder of an editable installation would find ffrfs wherever sys.path leads.
@@ -147,8 +151,9 @@ def test_a_worker_without_ffrfs_is_named(cluster, client, source, tmp_path):
 
     (tmp_path / "other" / "ffrfs").mkdir(parents=True)
     (tmp_path / "other" / "ffrfs" / "__init__.py").touch()
-    client.run(forget)
-    packed = ffrfs("pack", "--dask", cluster.scheduler_address, "--shards", "2", source, tmp_path / "out")
-    client.restart()
+    with two_workers() as cluster, distributed.Client(cluster) as client:  # its own, since it is of no use afterwards
+        client.wait_for_workers(2, timeout=60)
+        client.run(forget)
+        packed = ffrfs("pack", "--dask", cluster.scheduler_address, "--shards", "2", source, tmp_path / "out")
     assert packed.returncode == 2
     assert "does not have ffrfs" in packed.stderr
