@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.systemd.node import FFRFS, Node
-from tests.systemd.served import assert_serves, is_mounted
+from tests.systemd.served import LARGE_FILE, PACKED_FILES, assert_serves, is_mounted
 
 
 @pytest.fixture
@@ -66,6 +66,28 @@ def fstab(node: Node) -> Iterator[Path]:
     """The node's /etc/fstab, empty again at the end, so that later boots are not held up by it."""
     yield node.path("/etc/fstab")
     node.path("/etc/fstab").write_text("")
+
+
+@pytest.fixture
+def ada(node: Node) -> Iterator[tuple[str, ...]]:
+    """What runs a command as the ordinary user ada, whom /dev/fuse is open to, as distributions have it."""
+    node.run("sh", "-c", "umount --lazy /dev/fuse; rm -f /dev/fuse; mknod --mode=666 /dev/fuse c 10 229")
+    node.run("useradd", "--create-home", "ada")
+    yield ("setpriv", "--reuid=ada", "--regid=ada", "--init-groups", "env", "HOME=/home/ada")
+    node.run("userdel", "--remove", "ada", check=False)
+
+
+def test_an_ordinary_user_mounts_and_unmounts_what_fstab_lets_users_mount(
+    node: Node, ada: tuple[str, ...], fstab: Path
+) -> None:
+    fstab.write_text("/data/coco.ffr /mnt/users ffrfs noauto,user 0 0\n")
+    node.run("mkdir", "/mnt/users")
+    node.run("chown", "ada", "/mnt/users")
+    node.run(*ada, "mount", "/mnt/users")
+    assert PACKED_FILES[LARGE_FILE] in node.run(*ada, "sha256sum", f"/mnt/users/{LARGE_FILE}").stdout
+    assert "Permission denied" in node.run("ls", "/mnt/users", check=False).stderr  # not even root, without allow_other
+    node.run(*ada, "umount", "/mnt/users")
+    node.wait_for(lambda: processes_of(node, "/mnt/users") == "", "the daemon has ended")
 
 
 def test_everything_is_there_again_after_a_boot(node: Node, fstab: Path) -> None:
