@@ -91,10 +91,10 @@ class SlowMirror(pyfuse3.Operations):
         os.close(fh)
 
 
-async def serve(folder: Path, mountpoint: Path, link: Link) -> None:
+async def serve(mirror: SlowMirror, mountpoint: Path) -> None:
     """Mount and answer until a signal comes or the mount is gone."""
     options = {*pyfuse3.default_options, "fsname=slowfs", "subtype=slowfs", "ro", "allow_other"}
-    pyfuse3.init(SlowMirror(folder, link), str(mountpoint), options)
+    pyfuse3.init(mirror, str(mountpoint), options)
 
     async def stop_at_signal() -> None:
         with trio.open_signal_receiver(signal.SIGTERM, signal.SIGINT) as signals:
@@ -119,7 +119,7 @@ def main() -> None:
     parser.add_argument("--mb-per-s", type=float, default=float("inf"), help="shared bandwidth, MB/s (no limit)")
     arguments = parser.parse_args()
     link = Link(arguments.ms / 1e3, arguments.mb_per_s * 1e6)
-    trio.run(serve, arguments.folder.resolve(), arguments.mountpoint, link)
+    trio.run(serve, SlowMirror(arguments.folder.resolve(), link), arguments.mountpoint)
 
 
 if __name__ == "__main__":

@@ -31,7 +31,8 @@ logger = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 _QUICK_RESTARTS = 20  # within ten seconds; then something is wrong, and workers are started more slowly
-_STOP_SECONDS = 2.0
+_STOP_SECONDS = 2.0  # for processes to end when asked; then they are killed
+_KILL_SECONDS = 5.0  # for killed processes to end; then they wait in the kernel for storage
 
 
 class Supervisor:
@@ -178,9 +179,16 @@ class Supervisor:
         return bool(poll.poll(0))  # POLLERR needs not be asked for
 
     def _stop_processes(self) -> None:
-        """End all processes. A SIGTERM just before a receive is lost until the next request, so it is repeated."""
+        """End all processes. A SIGTERM just before a receive is lost until the next request, so it is repeated.
+
+        A process that waits for storage which hangs cannot be ended by anybody, so it is left behind.
+        """
         deadline = time.monotonic() + _STOP_SECONDS
         while self._processes:
+            if time.monotonic() > deadline + _KILL_SECONDS:
+                self._failed = True
+                logger.error("left behind, as each waits for storage that hangs: processes %s", [*self._processes])
+                return
             number = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
             for pid in self._processes:
                 os.kill(pid, number)

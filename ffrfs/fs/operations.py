@@ -315,7 +315,10 @@ class ArchiveOperations(pyfuse3.Operations):
         return inode not in self._open_files if self._alone else self._loop.idle
 
     def _fill(self, inode: int) -> None:
-        data = self._content.load_cached(inode)
+        try:
+            data = self._content.load_cached(inode)
+        except ChecksumError:
+            return  # a damaged file can be opened; its READs fail
         if data is None:
             return
         try:
