@@ -17,6 +17,7 @@ from benchmarks.systems import Mount, NotAvailableError, System
 from benchmarks.trees import Tree
 
 S = TypeVar("S", bound=System)
+LARGE_ROUNDS = 3  # at most, of what takes minutes a round
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import pickle
 import subprocess
 import tarfile
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class ManyNames:
         """The archive's metadata record alone: what a reader that unpickles has to unpickle."""
         return self._built(".pickle", lambda path: path.write_bytes(self._tree()))
 
-    def _built(self, suffix, write) -> Path:
+    def _built(self, suffix: str, write: Callable[[Path], object]) -> Path:
         image = self.folder / f"names-{self.files}{suffix}"
         if not image.exists():
             unfinished = image.with_name(f"unfinished-{image.name}")

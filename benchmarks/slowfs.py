@@ -19,6 +19,16 @@ from pathlib import Path
 
 import pyfuse3
 import trio
+from pyfuse3 import (
+    EntryAttributes,
+    FileHandleT,
+    FileInfo,
+    FileNameT,
+    FlagT,
+    InodeT,
+    ReaddirToken,
+    RequestContext,
+)
 
 PARALLEL_READS = 256
 FOREVER_S = 1e6
@@ -47,7 +57,7 @@ class SlowMirror(pyfuse3.Operations):
         self._paths = {pyfuse3.ROOT_INODE: os.fsencode(folder)}
         self._inodes: dict[bytes, int] = {}
 
-    def _entry(self, path: bytes) -> pyfuse3.EntryAttributes:
+    def _entry(self, path: bytes) -> EntryAttributes:
         try:
             found = os.lstat(path)
         except OSError as error:
@@ -57,37 +67,39 @@ class SlowMirror(pyfuse3.Operations):
         return self._attributes(inode, found)
 
     @staticmethod
-    def _attributes(inode: int, found: os.stat_result) -> pyfuse3.EntryAttributes:
-        entry = pyfuse3.EntryAttributes()
+    def _attributes(inode: int, found: os.stat_result) -> EntryAttributes:
+        entry = EntryAttributes()
         for name in ("st_mode", "st_nlink", "st_uid", "st_gid", "st_size", "st_atime_ns", "st_mtime_ns", "st_ctime_ns"):
             setattr(entry, name, getattr(found, name))
         entry.st_ino, entry.entry_timeout, entry.attr_timeout = inode, FOREVER_S, FOREVER_S
         return entry
 
-    async def getattr(self, inode, ctx=None):
+    async def getattr(self, inode: InodeT, ctx: RequestContext | None = None) -> EntryAttributes:
         return self._attributes(inode, os.lstat(self._paths[inode]))
 
-    async def lookup(self, parent_inode, name, ctx=None):
+    async def lookup(
+        self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext | None = None
+    ) -> EntryAttributes:
         return self._entry(os.path.join(self._paths[parent_inode], name))
 
-    async def opendir(self, inode, ctx):
-        return inode
+    async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:
+        return FileHandleT(inode)
 
-    async def readdir(self, fh, start_id, token):
+    async def readdir(self, fh: FileHandleT, start_id: int, token: ReaddirToken) -> None:
         names = sorted(os.listdir(self._paths[fh]))
         for position, name in enumerate(names[start_id:], start_id + 1):
             if not pyfuse3.readdir_reply(token, name, self._entry(os.path.join(self._paths[fh], name)), position):
                 return
 
-    async def open(self, inode, flags, ctx):
-        return pyfuse3.FileInfo(fh=os.open(self._paths[inode], os.O_RDONLY), direct_io=True)
+    async def open(self, inode: InodeT, flags: FlagT, ctx: RequestContext) -> FileInfo:
+        return FileInfo(fh=FileHandleT(os.open(self._paths[inode], os.O_RDONLY)), direct_io=True)
 
-    async def read(self, fh, off, size):
+    async def read(self, fh: FileHandleT, off: int, size: int) -> bytes:
         data = os.pread(fh, size, off)
         await trio.sleep_until(self._link.arrival(len(data)))
         return data
 
-    async def release(self, fh):
+    async def release(self, fh: FileHandleT) -> None:
         os.close(fh)
 
 

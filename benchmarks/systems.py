@@ -216,9 +216,10 @@ def _read(log: IO[bytes]) -> str:
 
 def unmount(mountpoint: Path) -> None:
     """Unmount what is at `mountpoint`, if anything is; lazily where it is busy or dead."""
-    for command in (["umount", mountpoint], ["umount", "--lazy", mountpoint], ["fusermount3", "-uz", mountpoint]):
-        if not _is_mounted(mountpoint) or subprocess.run(command, check=False, capture_output=True).returncode == 0:
+    for command in (["umount"], ["umount", "--lazy"], ["fusermount3", "-uz"]):
+        if not _is_mounted(mountpoint):
             return
+        subprocess.run([*command, str(mountpoint)], check=False, capture_output=True)
 
 
 def _is_mounted(mountpoint: Path) -> bool:

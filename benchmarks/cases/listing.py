@@ -6,7 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from benchmarks.bench import Bench
+from benchmarks.bench import LARGE_ROUNDS, Bench
 from benchmarks.measuring import private_bytes, warm
 from benchmarks.systems import Disk, Erofs, Ffrfs, Ratarmount, Squashfuse, System
 
@@ -23,7 +23,10 @@ def run(bench: Bench) -> None:
     )
     images = {"ffrfs": many.archive(), "squashfuse_ll": many.squashfs()}
     bench.interleave(
-        f"listing, {many.title}", systems[:2], lambda system: _list(bench, system, images[system.name], many.title)
+        f"listing, {many.title}",
+        systems[:2],
+        lambda system: _list(bench, system, images[system.name], many.title),
+        rounds=min(bench.plan.rounds, LARGE_ROUNDS),
     )
 
 

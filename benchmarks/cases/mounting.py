@@ -10,7 +10,7 @@ import pickle
 import time
 from pathlib import Path
 
-from benchmarks.bench import Bench
+from benchmarks.bench import LARGE_ROUNDS, Bench
 from benchmarks.measuring import private_bytes, warm
 from benchmarks.names import ManyNames
 from benchmarks.systems import Daemon, Ffrfs, Ratarmount, Squashfuse
@@ -26,7 +26,12 @@ def run(bench: Bench) -> None:
         (Ffrfs(), Squashfuse(), Ratarmount()),
         lambda system: _mount(bench, system, system.image(small), small.name),
     )
-    bench.interleave(f"mounting, {many.title}", (Ffrfs(),), lambda system: _mount_many(bench, system, many))
+    bench.interleave(
+        f"mounting, {many.title}",
+        (Ffrfs(),),
+        lambda system: _mount_many(bench, system, many),
+        rounds=min(bench.plan.rounds, LARGE_ROUNDS),
+    )
 
 
 def _mount_many(bench: Bench, system: Ffrfs, many: ManyNames) -> None:
