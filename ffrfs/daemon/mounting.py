@@ -24,6 +24,7 @@ from ffrfs.daemon.probing import State, probe
 from ffrfs.daemon.supervisor import Supervisor
 from ffrfs.daemon.worker import begin_process, run_worker
 from ffrfs.errors import MountError
+from ffrfs.fs.changes import ChangeWatch
 from ffrfs.fs.content import Content
 from ffrfs.fs.loop import FuseLoop
 from ffrfs.fs.operations import ArchiveOperations
@@ -103,7 +104,7 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     )
     announcer = Announcer(state) if options.prefetch_bytes else None
     statistics = StatisticsFolder(state, shards.path, mount.mountpoint, workers, index.files)
-    content = Content(shards, index, state)
+    content = Content(shards, index, state, ChangeWatch(shards, index.records, state))
     operations = ArchiveOperations(index, content, tree, state, loop, statistics, announcer)
     session_fd = _mount(operations, loop, mount)
     launch.mounted()
@@ -116,7 +117,7 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     def prefetcher() -> int:
         assert announcer is not None  # noqa: S101 - this role exists only then
         begin_process(supervisor_pid)
-        Prefetcher(shards, index, state, workers, announcer, options.prefetch_bytes).run()
+        Prefetcher(shards, index, content, state, workers, announcer, options.prefetch_bytes).run()
         return 0
 
     roles: list[Callable[[], int]] = [functools.partial(worker, row) for row in range(workers)]

@@ -25,11 +25,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pyfuse3
 
 from ffrfs.archive.index import Index
-from ffrfs.archive.layout import crc32
-from ffrfs.archive.reader import checksum_error, merge_records, span
+from ffrfs.archive.reader import merge_records, span
 from ffrfs.archive.shards import Shards
-from ffrfs.errors import TruncatedError
-from ffrfs.fs.state import BAD, COUNTERS, FILLED, GOOD, PREFETCHED, SharedState
+from ffrfs.errors import ChecksumError, TruncatedError
+from ffrfs.fs.changes import Version
+from ffrfs.fs.content import Content
+from ffrfs.fs.state import BAD, COUNTERS, FILLED, PREFETCHED, SharedState
 
 __all__ = ["Announcer", "Prefetcher"]
 
@@ -135,14 +136,27 @@ class Progress:
 class Prefetcher:
     """The prefetching process.
 
-    Args: shards, index, the archive; state and row, where to count; announcer, whose other end this is; max_bytes, how
-    much may be in the page cache ahead of the readers.
+    Args: shards, index, content, the archive; state and row, where to count; announcer, whose other end this is;
+    max_bytes, how much may be in the page cache ahead of the readers.
     """
 
     def __init__(
-        self, shards: Shards, index: Index, state: SharedState, row: int, announcer: Announcer, max_bytes: int
+        self,
+        shards: Shards,
+        index: Index,
+        content: Content,
+        state: SharedState,
+        row: int,
+        announcer: Announcer,
+        max_bytes: int,
     ) -> None:
-        self._shards, self._index, self._state, self._announcer = shards, index, state, announcer
+        self._shards, self._index, self._content, self._state, self._announcer = (
+            shards,
+            index,
+            content,
+            state,
+            announcer,
+        )
         self._count = dict(zip(COUNTERS, range(len(COUNTERS)), strict=True))
         self._row = state.counters[row]
         self._max_bytes = max_bytes
@@ -267,25 +281,23 @@ class Prefetcher:
         try:
             records = self._index.records
             extent = span(records, group)
+            version = self._content.version(extent.shard)
             whole = memoryview(self._shards.read(*extent))
             for record in group:
                 _, offset, length = records.extent(record)
-                self._store(record, whole[offset - extent.offset_bytes :][:length])
+                self._store(record, whole[offset - extent.offset_bytes :][:length], version)
         finally:
             with self._changed:
                 self._reading_bytes -= group_bytes
                 self._changed.notify_all()
 
-    def _store(self, record: int, content: memoryview) -> None:
+    def _store(self, record: int, content: memoryview, version: Version) -> None:
         inode = int(self._inode_of_record[record])
-        if self._state.checked[record] != GOOD:
-            actual = crc32(content)
-            if actual != self._index.records.checksum(record):
-                self._state.checked[record] = BAD
-                name = os.fsdecode(self._index.path(inode))
-                logger.error("%s", checksum_error(self._shards, self._index.records, record, actual, name))
+        try:
+            if not self._content.accept(inode, record, content, version):
                 return
-            self._state.checked[record] = GOOD
+        except ChecksumError:
+            return  # who reads the file will get the error
         try:
             pyfuse3.notify_store(inode, 0, content)  # type: ignore[arg-type]  # any buffer will do
         except OSError as error:

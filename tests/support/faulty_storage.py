@@ -3,7 +3,7 @@
     python -m tests.support.faulty_storage FOLDER MOUNTPOINT CONTROL
 
 CONTROL is one JSON object: {"mode": "ok" | "eio" | "hang", "begin": …, "end": …}; the mode is that of READs that touch
-the bytes [begin, end) of any file. A hanging READ is answered as soon as the mode is another. In the test, use `Storage`.
+the bytes [begin, end) of any file. A hanging READ is answered as soon as the mode is another. Tests use `Storage`.
 """
 
 from __future__ import annotations
