@@ -185,14 +185,18 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=320, metavar="N", help="training images in each data set")
     parser.add_argument("--rounds", type=int, default=3, metavar="N")
     parser.add_argument("--latency-ms", type=float, default=0, metavar="MS", help="latency of the storage")
+    packages = ("mmdet", "mmseg", "files")
+    parser.add_argument(
+        "--only", nargs="+", choices=packages, default=packages[:2], help="pipelines; files: none at all"
+    )
     wanted = parser.parse_args()
-    packages = ("mmdet", "mmseg", "files") if wanted.latency_ms and ENVIRONMENT == "new" else ("mmdet", "mmseg")
+    ahead = (False, True) if wanted.latency_ms and ENVIRONMENT == "new" else (False,)
     ways = [
-        Way(package, source, ahead, workers)
-        for package in packages
+        Way(package, source, in_advance, workers)
+        for package in wanted.only
         for workers in WORKERS
         for source in ("disk", "mount", "archive")
-        for ahead in ((False, True) if wanted.latency_ms and ENVIRONMENT == "new" else (False,))
+        for in_advance in ahead
     ]
     print(table(measure(ways, wanted.rounds, wanted.images, wanted.latency_ms)))
 
