@@ -77,9 +77,7 @@ class SlowMirror(pyfuse3.Operations):
     async def getattr(self, inode: InodeT, ctx: RequestContext | None = None) -> EntryAttributes:
         return self._attributes(inode, os.lstat(self._paths[inode]))
 
-    async def lookup(
-        self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext | None = None
-    ) -> EntryAttributes:
+    async def lookup(self, parent_inode: InodeT, name: FileNameT, ctx: RequestContext | None = None) -> EntryAttributes:
         return self._entry(os.path.join(self._paths[parent_inode], name))
 
     async def opendir(self, inode: InodeT, ctx: RequestContext) -> FileHandleT:

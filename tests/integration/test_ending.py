@@ -29,6 +29,7 @@ def test_a_mount_that_has_waited_for_storage_ends_when_unmounted(mount):
     mounted.unmount()
 
 
+@pytest.mark.semantics("stopping")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_unmounts_and_ends_with_status_0(mount, number):
     mounted = mount(MANY)
@@ -38,6 +39,7 @@ def test_a_signal_unmounts_and_ends_with_status_0(mount, number):
     mounted.wait_for_end()
 
 
+@pytest.mark.semantics("daemon-killed")
 def test_a_killed_supervisor_takes_its_workers_along_and_leaves_a_visibly_dead_mount(mount):
     mounted = mount(MANY)
     drop(mounted.archive)
@@ -51,6 +53,7 @@ def test_a_killed_supervisor_takes_its_workers_along_and_leaves_a_visibly_dead_m
             ask(mounted.path)
 
 
+@pytest.mark.semantics("stale-cleaned")
 def test_the_next_mount_cleans_a_dead_one(mount):
     first = mount(MANY)
     first.status = -signal.SIGKILL
@@ -62,6 +65,7 @@ def test_the_next_mount_cleans_a_dead_one(mount):
     second.unmount()
 
 
+@pytest.mark.semantics("stale-cleaned")
 def test_umount_ends_a_dead_mount(mount):
     mounted = mount(MANY)
     mounted.status = -signal.SIGKILL
