@@ -128,10 +128,9 @@ class Supervisor:
         return [number for number in range(len(self._roles)) if number not in running]
 
     def _start_missing(self) -> None:
+        if len(self._restarts) == _QUICK_RESTARTS and time.monotonic() - self._restarts[0] < 10:
+            time.sleep(0.5)
         for number in self._missing():
-            now = time.monotonic()
-            if len(self._restarts) == _QUICK_RESTARTS and now - self._restarts[0] < 10:
-                time.sleep(0.5)
             supervisor = os.getpid()
             pid = os.fork()
             if pid == 0:

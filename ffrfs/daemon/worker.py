@@ -41,8 +41,10 @@ def run_worker(loop: FuseLoop, session_fd: int, supervisor_pid: int, shared: boo
 
 
 def begin_process(supervisor_pid: int) -> None:
-    """What every process does first after its fork: signals as a new process has them, and an end with the supervisor,
-    without which nobody would restart it and nobody could stop it."""
+    """What every process does first after its fork: signals as a new process has them, a session of its own, so that
+    no key in the terminal of who mounted stops it, and an end with the supervisor, without which nobody would restart
+    it and nobody could stop it."""
+    os.setsid()
     for ignored in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
         signal.signal(ignored, signal.SIG_IGN)
     for default in (signal.SIGTERM, signal.SIGCHLD):

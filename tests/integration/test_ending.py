@@ -1,5 +1,6 @@
 """How a mount ends: unmounted, told to stop, killed."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,10 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ffrfs.daemon.mountpoint import list_mounts
+from ffrfs.daemon.mountpoint import find_mount, list_mounts
+from tests.support.archives import write_archive
 from tests.support.cache import drop
 from tests.support.errnos import fails_with
-from tests.support.processes import wait_until
+from tests.support.mounts import mounted
+from tests.support.processes import command, cpu_ticks, ffrfs, wait_until
 
 MANY = {b"%03d" % number: bytes([number]) * 100_000 for number in range(40)}
 
@@ -22,6 +25,7 @@ def read_all(folder):
         return list(pool.map(lambda path: path.read_bytes(), sorted(folder.iterdir())))
 
 
+@pytest.mark.semantics("umount")
 def test_a_mount_that_has_waited_for_storage_ends_when_unmounted(mount):
     mounted = mount(MANY)
     drop(mounted.archive)
@@ -74,6 +78,7 @@ def test_umount_ends_a_dead_mount(mount):
     mounted.unmount()
 
 
+@pytest.mark.semantics("interrupted")
 def test_interrupted_readers_leave_no_line_in_the_log(mount):
     mounted = mount({b"large": bytes(200 << 20)})
     for _ in range(5):
@@ -83,3 +88,95 @@ def test_interrupted_readers_leave_no_line_in_the_log(mount):
         reader.kill()
         reader.wait()
         drop(mounted.path / "large")
+
+
+@pytest.mark.semantics("second-signal")
+def test_a_second_signal_does_not_wait_for_open_files(mount):
+    mounted = mount(MANY)
+    mounted.tolerated = ["SIGTERM again: not waiting for open files any longer"]
+    fd = os.open(mounted.path / "000", os.O_RDONLY)
+    try:
+        os.kill(mounted.supervisor, signal.SIGTERM)
+        wait_until(lambda: not mounted.is_mounted(), "the name is gone")
+        assert mounted.processes
+        os.kill(mounted.supervisor, signal.SIGTERM)
+        mounted.wait_for_end()
+        with fails_with("ENOTCONN", "ECONNABORTED"):
+            os.fstatvfs(fd)
+    finally:
+        with contextlib.suppress(OSError):
+            os.close(fd)
+
+
+@pytest.mark.semantics("foreground")
+@pytest.mark.parametrize("end", ["umount", "SIGTERM", "SIGINT"])
+def test_in_the_foreground_the_command_lasts_as_long_as_the_mount(fuse, workers, tmp_path, end):
+    archive, place = write_archive(tmp_path / "a.ffr", MANY), tmp_path / "mnt"
+    place.mkdir()
+    arguments = command("mount", "-f", archive, place, "-o", f"workers={workers}")
+    process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True)
+    try:
+        wait_until(lambda: find_mount(str(place)) is not None and len(os.listdir(place)) == len(MANY), "it is mounted")
+        assert read_all(place) == list(MANY.values())
+        assert process.poll() is None
+        if end == "umount":
+            assert ffrfs("umount", place).returncode == 0
+        else:
+            process.send_signal(signal.Signals[end])
+        _, log = process.communicate(timeout=90)
+    finally:
+        process.kill()
+    assert process.returncode == 0
+    assert "Traceback" not in log and " ERROR " not in log and " WARNING " not in log
+    assert find_mount(str(place)) is None
+
+
+@pytest.mark.semantics("umount")
+@pytest.mark.parametrize("way", [["umount"], ["umount", "-l"], ["fusermount3", "-u"]], ids=" ".join)
+def test_any_way_of_unmounting_ends_everything(root, mount, way):
+    mounted = mount(MANY)
+    assert (mounted.path / "001").read_bytes() == MANY[b"001"]
+    subprocess.run([*way, mounted.path], check=True, timeout=60)
+    mounted.wait_for_end()
+
+
+@pytest.mark.semantics("umount")
+def test_an_aborted_connection_is_a_failure(root, mount):
+    mounted = mount(MANY)
+    mounted.tolerated, mounted.status = ["was aborted; the dead mount stays"], 1
+    abort = f"mount -t fusectl none /mnt && echo 1 > /mnt/{find_mount(str(mounted.path)).connection}/abort"
+    subprocess.run(["unshare", "--mount", "sh", "-c", abort], check=True, timeout=60)
+    mounted.wait_for_end(leaves_mount=True)
+
+
+@pytest.mark.semantics("nothing-left")
+def test_many_mounts_leave_nothing_behind(mount, tmp_path):
+    archive = write_archive(tmp_path / "a.ffr", {b"f": b"contents"})
+    descriptors = len(os.listdir("/proc/self/fd"))
+    for _ in range(10):
+        mounted = mount(archive)
+        assert (mounted.path / "f").read_bytes() == b"contents"
+        mounted.unmount()  # which looks for processes and mounts
+    assert len(os.listdir("/proc/self/fd")) == descriptors
+    assert len([place for place in list_mounts() if str(tmp_path) in place.mountpoint]) == 0
+
+
+@pytest.mark.semantics("background")
+def test_the_daemon_keeps_neither_terminal_nor_folder_nor_standard_streams(mount):
+    mounted = mount(MANY)
+    for pid in mounted.processes:
+        assert os.readlink(f"/proc/{pid}/cwd") == "/"
+        assert {os.readlink(f"/proc/{pid}/fd/{stream}") for stream in range(3)} == {"/dev/null"}
+        assert os.getsid(pid) != os.getsid(0)
+
+
+@pytest.mark.semantics("idle")
+def test_an_idle_mount_uses_no_cpu_time(fuse, tmp_path):
+    archive = write_archive(tmp_path / "a.ffr", MANY)
+    with mounted(archive, tmp_path, "workers=16") as mount:
+        assert read_all(mount.path) == list(MANY.values())
+        time.sleep(0.5)
+        before = {pid: cpu_ticks(pid) for pid in mount.processes}
+        assert len(before) == 18  # and the supervisor, and who reads ahead
+        time.sleep(5)
+        assert {pid: cpu_ticks(pid) for pid in before} == before

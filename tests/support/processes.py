@@ -57,14 +57,17 @@ def marked(mark: str) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             with contextlib.suppress(OSError):
-                if wanted in (entry / "environ").read_bytes().split(b"\0") and not is_zombie(int(entry.name)):
+                if wanted in (entry / "environ").read_bytes().split(b"\0") and not has_ended(int(entry.name)):
                     found.append(int(entry.name))
     return sorted(found)
 
 
-def is_zombie(pid: int) -> bool:
-    """Whether a process has ended and waits for its parent to learn that."""
-    return _status_fields(pid)[0] == "Z"
+def has_ended(pid: int) -> bool:
+    """Whether a process has ended; perhaps it waits for its parent to learn that."""
+    try:
+        return _status_fields(pid)[0] in "ZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def parent(pid: int) -> int:
