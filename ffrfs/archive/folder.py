@@ -109,7 +109,7 @@ class PackedFolder:
         inode = ROOT_INODE if path is None else self.inode(path)
         if not self.index.is_directory(inode):
             raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), _name(self.path, path or ""))
-        return [entry for entry, _ in self._walk(inode, None, list_file, list_dir, recursive)]
+        return builtins.list(self._walk(inode, list_file, list_dir, recursive))
 
     def read_one(self, fname: PathInArchive) -> Bytes:
         """The contents of a file, uint8, shape (size,).
@@ -167,17 +167,22 @@ class PackedFolder:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), _name(self.path, path))
         return record
 
-    def _walk(
-        self, inode: int, above: Path | None, list_file: bool, list_dir: bool, recursive: bool
-    ) -> Iterator[tuple[str | Path, int]]:
-        for child in self.index.children(inode):
+    def _walk(self, inode: int, list_file: bool, list_dir: bool, recursive: bool) -> Iterator[str | Path]:
+        # A stack of our own, since trees may be deeper than Python's.
+        stack: builtins.list[tuple[Iterator[int], Path | None]] = [(iter(self.index.children(inode)), None)]
+        while stack:
+            children, above = stack[-1]
+            child = next(children, None)
+            if child is None:
+                stack.pop()
+                continue
             name = os.fsdecode(self.index.name(child))
             entry = name if above is None else above / name
             directory = self.index.is_directory(child)
             if list_dir if directory else list_file:
-                yield entry, child
+                yield entry
             if directory and recursive:
-                yield from self._walk(child, Path(entry), list_file, list_dir, recursive)
+                stack.append((iter(self.index.children(child)), Path(entry)))
 
     def _named(
         self, error: ChecksumError, paths: builtins.list[PathInArchive], numbers: builtins.list[int]

@@ -7,6 +7,7 @@ to and from a file that every process maps (see `sidecar`).
 
 from __future__ import annotations
 
+import bisect
 import itertools
 from collections.abc import Iterator
 from typing import Any, ClassVar
@@ -23,6 +24,7 @@ __all__ = ["ROOT_INODE", "Index", "build_index"]
 
 ROOT_INODE = 1
 _PARENT_FACTOR = 0x9E3779B1  # spreads a name that many directories have; odd, from the golden ratio
+_MAX_BUCKET = 32  # names with one hash; even in ten million, chance makes no more than about a dozen
 _CHUNK_ROWS = 1 << 14  # rows handled at once while building: bounds the memory for padded names to a few MiB
 
 
@@ -93,11 +95,20 @@ class Index:
         """
         bucket = (crc32(name) ^ parent * _PARENT_FACTOR) & self._bucket_mask
         starts, names = self._name_starts, self._names
-        for position in range(self._bucket_starts[bucket], self._bucket_starts[bucket + 1]):
+        begin, end = self._bucket_starts[bucket], self._bucket_starts[bucket + 1]
+        if end - begin > _MAX_BUCKET:
+            return self._lookup_sorted(parent, name)
+        for position in range(begin, end):
             row = self._bucket_rows[position]
             if self._parents[row] == parent and names[starts[row] : starts[row + 1]] == name:
                 return row + 1
         return 0
+
+    def _lookup_sorted(self, parent: int, name: bytes) -> int:
+        """As `lookup`, in the order of names: for names that were chosen to have the same hash."""
+        children = self.children(parent)
+        at = bisect.bisect_left(children, name, key=self.name)
+        return children[at] if at < len(children) and self.name(children[at]) == name else 0
 
     def record(self, inode: int) -> int:
         """The record number of a file; negative for a directory."""

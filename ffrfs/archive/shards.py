@@ -100,8 +100,16 @@ class Shards:
         return decode_header(path, bytes(self.read(shard, 0, header_bytes(n))), size)
 
     def read(self, shard: int, offset_bytes: int, length_bytes: int) -> bytearray:
-        """Read bytes of a shard. Raises: TruncatedError if the file has become shorter; OSError."""
-        buffer = bytearray(length_bytes)
+        """Read bytes of a shard.
+
+        Raises: TruncatedError if the file has become shorter; FormatError if memory cannot hold as much; OSError.
+        """
+        try:
+            buffer = bytearray(length_bytes)
+        except (MemoryError, OverflowError):
+            raise FormatError(
+                self.paths[shard], f"{length_bytes} bytes at byte {offset_bytes} are more than memory can hold"
+            ) from None
         self.read_into(shard, offset_bytes, memoryview(buffer))
         return buffer
 

@@ -9,13 +9,15 @@
     …                 the arrays of `Index.ARRAYS`, little-endian, each at a multiple of 64 bytes
 
 It lies beside the archive, else in the user's cache folder. It is used only if its stamps are those of the shards that
-are open, its checksums are right, and only the archive's owner, root or this user can have written it. Anything else is
-ignored and the index is built anew, so a lost or broken sidecar costs time and nothing more.
+are open, its checksums are right, and only root or this user can have written it: what is in it is not checked as the
+archive's own tree is, and whoever may write it may also change it while it is mapped. Anything else is ignored and the
+index is built anew, so a lost or broken sidecar costs time and nothing more.
 """
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import json
 import logging
@@ -23,7 +25,6 @@ import mmap
 import os
 import stat
 import struct
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
@@ -32,6 +33,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ffrfs.archive.atomic import PendingFile
 from ffrfs.archive.index import Index
 from ffrfs.archive.layout import crc32
 from ffrfs.archive.shards import Shards
@@ -92,9 +94,9 @@ def read_sidecar(path: str, shards: Shards) -> Index:
     except OSError as error:
         raise UnusableSidecar(error.strerror) from error
     try:
-        _check_writers(fd, shards)
+        _check_writers(fd)
         return Index(_map_arrays(fd, shards))
-    except (OSError, ValueError, KeyError, TypeError, IndexError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as problem:
         raise UnusableSidecar(str(problem)) from problem
     finally:
         os.close(fd)
@@ -108,11 +110,11 @@ def save_sidecar(index: Index, shards: Shards) -> str | None:
     stamps = [astuple(shards.stamp(shard)) for shard in range(len(shards.paths))]
     if not all(checksum for *_, checksum in stamps):
         return None
+    *_, cached = sidecar_paths(shards)
     for path in sidecar_paths(shards):
         try:
-            if path == sidecar_paths(shards)[-1]:
-                os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            _write(path, index, stamps, shards)
+            with _cache_folder(path) if path == cached else _archive_folder(path, shards) as folder:
+                _write(os.path.join(folder, os.path.basename(path)), index, stamps, shards)
         except OSError as error:
             logger.info("no index is kept at %s: %s", path, error.strerror)
         else:
@@ -120,13 +122,12 @@ def save_sidecar(index: Index, shards: Shards) -> str | None:
     return None
 
 
-def _check_writers(fd: int, shards: Shards) -> None:
+def _check_writers(fd: int) -> None:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         raise UnusableSidecar("it is no regular file")
-    trusted = {0, os.geteuid(), os.fstat(shards.descriptors[0]).st_uid}
-    if status.st_uid not in trusted:
-        raise UnusableSidecar(f"it belongs to user {status.st_uid}, who does not own the archive")
+    if status.st_uid not in (0, os.geteuid()):
+        raise UnusableSidecar(f"it belongs to user {status.st_uid}, and only root's and one's own are trusted")
     if status.st_mode & 0o022:
         raise UnusableSidecar("others than its owner can write it")
 
@@ -173,6 +174,27 @@ def _payload_crcs(view: mmap.mmap, begin: int) -> list[int]:
             return list(pool.map(crc, chunks))
 
 
+@contextlib.contextmanager
+def _cache_folder(path: str) -> Iterator[str]:
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    yield folder
+
+
+@contextlib.contextmanager
+def _archive_folder(path: str, shards: Shards) -> Iterator[str]:
+    """The folder of the archive that is open, under a name that nobody can lead elsewhere meanwhile: root must not
+    write where the owner of a folder on the way has a symlink point to. Raises: OSError."""
+    fd = os.open(os.path.dirname(path), os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        there = os.stat(os.path.basename(shards.paths[0]), dir_fd=fd)
+        if not os.path.samestat(there, os.fstat(shards.descriptors[0])):
+            raise OSError(errno.ESTALE, "another archive has come to its place", path)
+        yield f"/proc/self/fd/{fd}"
+    finally:
+        os.close(fd)
+
+
 def _write(path: str, index: Index, stamps: list[tuple[object, ...]], shards: Shards) -> None:
     places, end = {}, 0
     for name in Index.ARRAYS:
@@ -191,27 +213,17 @@ def _write(path: str, index: Index, stamps: list[tuple[object, ...]], shards: Sh
     # Where the arrays begin depends on the header's size, which depends on the digits of where they begin: leave room.
     begin = _aligned(_PREFIX.size + len(header(end)) + _ALIGNMENT)
     text = header(begin).ljust(begin - _PREFIX.size)
-    with _replacement(path, os.fstat(shards.descriptors[0]).st_mode) as fd:
-        os.write(fd, _PREFIX.pack(_MAGIC, VERSION, len(text), crc32(text)) + text)
+    pending = PendingFile(path)
+    try:
+        os.write(pending.fd, _PREFIX.pack(_MAGIC, VERSION, len(text), crc32(text)) + text)
         view = memoryview(payload)
         while view:
-            view = view[os.write(fd, view) :]
-
-
-@contextlib.contextmanager
-def _replacement(path: str, archive_mode: int) -> Iterator[int]:
-    """A descriptor whose file takes the place of `path` if the block ends well, for those who can read the archive."""
-    fd, temporary = tempfile.mkstemp(prefix=os.path.basename(path) + ".", suffix=".tmp", dir=os.path.dirname(path))
-    try:
-        yield fd
-        os.fchmod(fd, archive_mode & 0o444 | 0o600)
-        os.fsync(fd)
-        os.rename(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+            view = view[os.write(pending.fd, view) :]
+        # For those who can read the archive.
+        os.fchmod(pending.fd, os.fstat(shards.descriptors[0]).st_mode & 0o444 | 0o600)
+        pending.commit()
     finally:
-        os.close(fd)
+        pending.abort()
 
 
 def _aligned(position: int) -> int:

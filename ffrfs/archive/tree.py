@@ -16,6 +16,7 @@ from ffrfs.archive.pickled import BININT, BININT1, BININT2, SHORT_BINUNICODE, Pi
 __all__ = ["MAX_DEPTH", "MAX_NAME_BYTES", "Tree", "numbered_tree", "parse_tree"]
 
 MAX_NAME_BYTES = 255  # what Linux allows, so a longer one could never be looked up
+_MAX_TEXT_BYTES = 3 * MAX_NAME_BYTES  # as it stands in the pickle, where a byte may be a surrogate of three
 MAX_DEPTH = 2048  # directories below each other; a path of PATH_MAX bytes has no more
 
 
@@ -132,6 +133,11 @@ def _texts(
     lengths = np.where(short, padded[names + 1], 0).astype(np.int64)
     long = np.flatnonzero(~short)
     lengths[long] = _four_bytes(padded, names[long] + 1)
+    too_long = np.flatnonzero(lengths > _MAX_TEXT_BYTES)
+    if len(too_long):  # before any is decoded: one long text may be the name of many entries
+        raise parser.error(
+            f"a name has {lengths[too_long[0]]} bytes, allowed are 1 to {MAX_NAME_BYTES}", int(names[too_long[0]])
+        )
 
     if 0xED not in parser.blob:  # no UTF-8 of a surrogate begins otherwise, and this is the quickest way to see it
         return text, starts, lengths
