@@ -28,7 +28,8 @@ def main() -> None:
 def parts() -> list[tuple[Path, str, str]]:
     """What is written for the commands: page, heading, text below it."""
     context = click.Context(cli, info_name="ffrfs")
-    commands = "\n".join(command_text(context, cli.commands[name]) for name in sorted(cli.commands))
+    names = sorted(cli.list_commands(context))
+    commands = "\n".join(command_text(context, cli.get_command(context, name)) for name in names)
     return [
         (MAN / "ffrfs.1.md", "COMMANDS", commands),
         (MAN / "mount.ffrfs.8.md", "OPTIONS", mount_option_text()),

@@ -47,7 +47,9 @@ class Index:
         "offsets": "<i8",  # (records,)
         "lengths": "<i8",  # (records,)
         "checksums": "<u4",  # (records,)
+        "inodes": "<u4",  # (records,) the inode of each record's file, 0 where no file has it
         "first_records": "<i8",  # (shards + 1,)
+        "file_bytes": "<i8",  # (1,) the sum of the files' sizes
     }
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
@@ -64,6 +66,7 @@ class Index:
         self._names = memoryview(arrays["names"])
         self._child_starts = memoryview(arrays["child_starts"])
         self._subdirectories = memoryview(arrays["subdirectories"])
+        self._inodes = memoryview(arrays["inodes"])
         self._bucket_starts = memoryview(arrays["bucket_starts"])
         self._bucket_rows = memoryview(arrays["bucket_rows"])
         self._bucket_mask = len(self._bucket_starts) - 2
@@ -84,9 +87,8 @@ class Index:
 
     @property
     def file_bytes(self) -> int:
-        """The sum of the files' sizes. Cost: O(rows), no I/O."""
-        numbers = self.arrays["record_numbers"]
-        return int(self.records.lengths[numbers[numbers >= 0]].sum())
+        """The sum of the files' sizes."""
+        return int(self.arrays["file_bytes"][0])
 
     def lookup(self, parent: int, name: bytes) -> int:
         """The inode of `name` in the directory with inode `parent`, or 0 if there is none.
@@ -113,6 +115,10 @@ class Index:
     def record(self, inode: int) -> int:
         """The record number of a file; negative for a directory."""
         return self._record_numbers[inode - 1]
+
+    def inode(self, record: int) -> int:
+        """The inode of a record's file; 0 if no file has the record."""
+        return self._inodes[record]
 
     def is_directory(self, inode: int) -> bool:
         """Whether the inode is a directory."""
@@ -163,14 +169,6 @@ class Index:
             if self.is_directory(child):
                 stack.append(iter(self.children(child)))
 
-    def inodes_of_records(self) -> NDArray[np.uint32]:
-        """The inode of each record's file, shape (records,), 0 where no file has it. Cost: O(rows)."""
-        numbers = self.arrays["record_numbers"]
-        inodes = np.zeros(len(self.records), np.uint32)
-        rows = np.flatnonzero(numbers >= 0)
-        inodes[numbers[rows]] = rows + 1
-        return inodes
-
 
 def build_index(path: str, tree: Tree, records: Records) -> Index:
     """Sort the entries of a tree into rows and make them findable.
@@ -200,6 +198,9 @@ def build_index(path: str, tree: Tree, records: Records) -> Index:
     inode_of_directory[children[rows]] = rows + 2  # row 0 is the root, and an inode is a row plus one
     parents = inode_of_directory[owner]
     bucket_starts, bucket_rows = _buckets(crcs, parents)
+    files = np.flatnonzero(children < 0)
+    inodes = np.zeros(len(records), np.uint32)
+    inodes[record_numbers[files]] = files + 2
     columns: dict[str, NDArray[Any]] = {
         "parents": np.concatenate([[ROOT_INODE], parents]),
         "record_numbers": np.concatenate([[-1], np.where(children >= 0, -1 - children, record_numbers)]),
@@ -212,7 +213,9 @@ def build_index(path: str, tree: Tree, records: Records) -> Index:
         "offsets": records.offsets,
         "lengths": records.lengths,
         "checksums": records.checksums,
+        "inodes": inodes,
         "first_records": records.first,
+        "file_bytes": records.lengths[record_numbers[files]].sum(keepdims=True),
     }
     return Index({name: np.ascontiguousarray(columns[name], dtype) for name, dtype in Index.ARRAYS.items()})
 

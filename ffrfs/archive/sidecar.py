@@ -42,7 +42,7 @@ __all__ = ["UnusableSidecar", "find_sidecar", "load_sidecar", "read_sidecar", "s
 
 logger = logging.getLogger(__name__)
 
-VERSION = 1
+VERSION = 2
 _MAGIC = b"ffrfsidx"
 _PREFIX = struct.Struct("<8sIII")
 _ALIGNMENT = 64

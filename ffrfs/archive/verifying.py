@@ -30,7 +30,6 @@ def verify(
     bytes in all).
     Returns: what is damaged, in record order. Memory: 8 MiB a thread. Raises: OSError if storage fails otherwise.
     """
-    inodes = index.inodes_of_records()
     check = functools.partial(_check, shards, index)
     threads = jobs or 2 * (os.cpu_count() or 1)
     damaged: list[ArchiveError] = []
@@ -41,7 +40,8 @@ def verify(
         while window := [batch for _, batch in zip(range(16 * threads), batches, strict=False)]:
             for (begin, end), problems in zip(window, pool.map(check, window), strict=True):
                 for record, actual in problems:
-                    name = os.fsdecode(index.path(int(inodes[record]))) if inodes[record] else ""
+                    inode = index.inode(record)
+                    name = os.fsdecode(index.path(inode)) if inode else ""
                     damaged.append(checksum_error(shards, index.records, record, actual, name))
                 tally.add(end - begin, int(index.records.lengths[begin:end].sum()))
     return damaged

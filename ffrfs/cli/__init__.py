@@ -2,26 +2,52 @@
 
 from __future__ import annotations
 
+import pkgutil
 import sys
 from typing import NoReturn
 
 import click
 
-from ffrfs.cli.completion import completion
-from ffrfs.cli.doctor import doctor
-from ffrfs.cli.inspecting import cat, index, info, ls, verify
-from ffrfs.cli.installing import install_systemd
-from ffrfs.cli.job import job
-from ffrfs.cli.mounting import mount, umount
-from ffrfs.cli.packing import pack, unpack
 from ffrfs.cli.running import run
-from ffrfs.cli.viewing import mounts, stats, top
 from ffrfs.version import __version__
 
 __all__ = ["cli", "main"]
 
+# Command -> where it is in this package.
+_COMMANDS = {
+    "cat": "inspecting:cat",
+    "completion": "completion:completion",
+    "doctor": "doctor:doctor",
+    "index": "inspecting:index",
+    "info": "inspecting:info",
+    "install-systemd": "installing:install_systemd",
+    "ls": "inspecting:ls",
+    "mount": "mounting:mount",
+    "mounts": "viewing:mounts",
+    "pack": "packing:pack",
+    "run": "job:job",
+    "stats": "viewing:stats",
+    "top": "viewing:top",
+    "umount": "mounting:umount",
+    "unpack": "packing:unpack",
+    "verify": "inspecting:verify",
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Commands(click.Group):
+    """Imports only the command that is asked for: a mount need not wait for what draws progress bars."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = pkgutil.resolve_name(f"{__name__}.{_COMMANDS[cmd_name]}")
+        return command
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="ffrfs")
 def cli() -> None:
     """Pack folders into FFRecord archives, mount them, and look into them.
@@ -31,27 +57,6 @@ def cli() -> None:
     ffrfs mount coco.ffr /mnt/coco
     ffrfs umount /mnt/coco
     """
-
-
-for command in (
-    cat,
-    completion,
-    doctor,
-    index,
-    info,
-    install_systemd,
-    job,
-    ls,
-    mount,
-    mounts,
-    pack,
-    stats,
-    top,
-    umount,
-    unpack,
-    verify,
-):
-    cli.add_command(command)
 
 
 def main() -> NoReturn:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import pyfuse3
 import trio
 
+from ffrfs.archive.index import Index
 from ffrfs.archive.opening import load_index
 from ffrfs.archive.shards import Shards
 from ffrfs.archive.sidecar import find_sidecar
@@ -45,6 +46,7 @@ class PreparedMount:
     """A mount about which everything was checked that can be before it is made."""
 
     shards: Shards
+    index: Index
     mountpoint: str
     options: MountOptions
 
@@ -63,34 +65,34 @@ def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) ->
     """
     # Absolute, since the daemon will work in another folder when it looks whether the archive was replaced.
     shards = Shards(os.path.abspath(archive) if isinstance(archive, str) else map(os.path.abspath, archive))
-    _check_archive(shards)
+    index = _load_index(shards)
     if clean_stale(mountpoint):
         logger.warning("cleaned a dead mount at %s", mountpoint)
     check_mountpoint(mountpoint, shards.paths, options.nonempty)
     check_device()
-    return PreparedMount(shards, mountpoint, options)
+    return PreparedMount(shards, index, mountpoint, options)
 
 
-def _check_archive(shards: Shards) -> None:
-    """Have an index kept, or the archive found wrong, while there is still somebody to tell.
+def _load_index(shards: Shards) -> Index:
+    """The index, kept for the next mount, or the archive found wrong, while there is still somebody to tell.
 
     Building takes several times the index's memory, much of which the interpreter would keep: a child process does it.
     Raises: as `load_index`.
     """
-    if find_sidecar(shards) is not None:
-        return
+    found = find_sidecar(shards)
+    if found is not None:
+        return found[1]
     child = os.fork()
     if child == 0:
         with contextlib.suppress(Exception):
             load_index(shards)
         os._exit(0)
     os.waitpid(child, 0)
-    load_index(shards)  # maps what the child has kept; a small one, or one that has no place, is built here
+    return load_index(shards)  # maps what the child has kept; a small one, or one that has no place, is built here
 
 
 def _serve(mount: PreparedMount, launch: Foreground) -> int:
-    options, shards = mount.options, mount.shards
-    index = load_index(shards)
+    options, shards, index = mount.options, mount.shards, mount.index
     workers = options.workers
     state = SharedState(workers + 1, len(index.records), len(index))  # a row for the prefetcher
     loop = FuseLoop()

@@ -160,7 +160,6 @@ class Prefetcher:
         self._count = dict(zip(COUNTERS, range(len(COUNTERS)), strict=True))
         self._row = state.counters[row]
         self._max_bytes = max_bytes
-        self._inode_of_record = index.inodes_of_records()
         self._hinted: deque[int] = deque(maxlen=_MAX_QUEUE)
         self._ahead: dict[int, tuple[int, int]] = {}  # end of a run's window (record) -> (window's begin, bytes)
         self._reading_bytes = 0
@@ -261,7 +260,7 @@ class Prefetcher:
     def _is_missing(self, record: int) -> bool:
         """Whether a file should be fetched: not if it was and the kernel has not forgotten it, unless memory has been
         short since, of which the archive's own pages are the first to tell."""
-        inode = int(self._inode_of_record[record])
+        inode = self._index.inode(record)
         if inode == 0 or self._state.checked[record] == BAD or self._state.filled[inode] == PREFETCHED:
             return False
         if self._index.records.length(record) > _MAX_RECORD_BYTES:
@@ -292,7 +291,7 @@ class Prefetcher:
                 self._changed.notify_all()
 
     def _store(self, record: int, content: memoryview, version: Version) -> None:
-        inode = int(self._inode_of_record[record])
+        inode = self._index.inode(record)
         try:
             if not self._content.accept(inode, record, content, version):
                 return

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import click
 import pytest
 
 from ffrfs.cli import cli
@@ -29,7 +30,7 @@ def test_the_pages_are_up_to_date(reference):
 
 def test_every_command_has_an_example(reference):
     page = (ROOT / "docs" / "man" / "ffrfs.1.md").read_text()
-    for name in cli.commands:
+    for name in cli.list_commands(click.Context(cli)):
         assert f"\n    ffrfs {name}" in page
 
 
