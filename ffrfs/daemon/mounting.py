@@ -113,7 +113,7 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     supervisor_pid = os.getpid()
 
     def worker(row: int) -> int:
-        operations.become_worker(row, workers)
+        operations.become_worker(row)
         return run_worker(loop, session_fd, supervisor_pid, shared=workers > 1)
 
     def prefetcher() -> int:

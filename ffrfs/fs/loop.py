@@ -132,11 +132,6 @@ class FuseLoop:
             with contextlib.suppress(trio.RunFinishedError):  # the connection ended at the same time
                 self._token.run_sync_soon(trio.lowlevel.notify_closing, self._session_fd)
 
-    @property
-    def idle(self) -> bool:
-        """Whether no handler of this process waits for storage."""
-        return self._pending == 0
-
     async def in_thread(self, function: Callable[..., T], *arguments: Any) -> T:
         """Run a function that waits for storage in a thread, while other requests are answered."""
         assert self._limiter is not None  # noqa: S101 - for the type checker: handlers run within serve only

@@ -118,9 +118,8 @@ class ArchiveOperations(pyfuse3.Operations):
         self._statistics, self._announcer = statistics, announcer
         self._index, self._content, self._options, self._state, self._loop = index, content, options, state, loop
         self._inodes = len(index)
+        self._process = 0
         self._count = state.counters[0]
-        self._filling = self._alone = False
-        self._open_files: dict[int, int] = {}
         self._directory = self._attributes(stat.S_IFDIR | 0o555 & ~options.umask)
         self._file = self._attributes(stat.S_IFREG | 0o444 & ~options.umask)
         self._absent = pyfuse3.EntryAttributes()
@@ -128,14 +127,11 @@ class ArchiveOperations(pyfuse3.Operations):
         self._absent.entry_timeout = _FOREVER_SECONDS
         self._statfs = self._totals()
 
-    def become_worker(self, row: int, workers: int) -> None:
-        """Count in this row from now on; decide the part this worker takes in filling (see `_may_fill`)."""
-        self._count = self._state.counters[row]
+    def become_worker(self, process: int) -> None:
+        """Count as this process of the mount from now on."""
+        self._process = process
+        self._count = self._state.counters[process]
         self._count[_WORKER_STARTS] += 1
-        self._alone = workers == 1
-        # Files that a worker before this one has opened are not known to it, so alone it could not fill safely.
-        may_fill = self._count[_WORKER_STARTS] == 1 if self._alone else row > 0
-        self._filling = self._options.fill_bytes > 0 and may_fill
 
     def init(self) -> None:
         self._loop.initialized()
@@ -164,18 +160,17 @@ class ArchiveOperations(pyfuse3.Operations):
             raise pyfuse3.FUSEError(errno.EROFS)
         if inode > self._inodes:
             return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(inode), direct_io=True, keep_cache=False)
+        self._state.opened(self._process, inode)
         filled = self._state.filled[inode]
         if filled == EMPTY:
             if self._announcer is not None:
                 self._announcer.opened(self._index.record(inode))
-            if self._filling and self._may_fill(inode):
+            if self._index.size(inode) <= self._options.fill_bytes:
                 self._fill(inode)
             self._state.filled[inode] = FILLED  # or will be, by the READs that follow
         elif filled == PREFETCHED:
             self._state.filled[inode] = FILLED
             self._count_prefetched(inode)
-        if self._alone:
-            self._open_files[inode] = self._open_files.get(inode, 0) + 1
         return pyfuse3.FileInfo(fh=pyfuse3.FileHandleT(inode), keep_cache=True)
 
     @answering_errors
@@ -201,12 +196,8 @@ class ArchiveOperations(pyfuse3.Operations):
     @answering_errors
     def release(self, fh: int) -> None:
         self._count[_RELEASES] += 1
-        if self._alone:
-            handles = self._open_files.get(fh, 1) - 1
-            if handles:
-                self._open_files[fh] = handles
-            else:
-                self._open_files.pop(fh, None)
+        if fh <= self._inodes:
+            self._state.released(self._process, fh)
 
     @answering_errors
     def opendir(self, inode: int, ctx: object) -> int:
@@ -302,24 +293,21 @@ class ArchiveOperations(pyfuse3.Operations):
             entry.st_size, entry.st_blocks = TEXT_BYTES, (TEXT_BYTES + 511) >> 9
         return entry
 
-    def _may_fill(self, inode: int) -> bool:
-        """Whether storing a file into the page cache now cannot deadlock.
+    def _fill(self, inode: int) -> None:
+        """Store a file that is about to be opened into the kernel's page cache, unless that might deadlock.
 
         The kernel waits for the lock of each page that it fills, and a page being read is locked until some worker
-        answers that READ. One worker alone must therefore know that no READ of the file can be under way: nobody has
-        it open. Of several, those that fill may wait, since the first one never fills and so goes on answering READs;
-        but a worker must not wait for a READ that is in its own hands.
+        answers that READ. So only a file of which there is no handle but the one that this OPEN will give out is
+        filled. Others may open it meanwhile, through another worker, and make this one wait for that worker. But the
+        worker that began to fill last waits for nobody: those that could have opened its file meanwhile are filling,
+        and what they had opened before was counted. (Two that open one file at once cannot both miss the other's
+        count: each has made system calls, which order memory, since it counted.)
         """
-        if self._index.size(inode) > self._options.fill_bytes or self._index.is_directory(inode):
-            return False
-        return inode not in self._open_files if self._alone else self._loop.idle
-
-    def _fill(self, inode: int) -> None:
         try:
             data = self._content.load_cached(inode)
         except ChecksumError:
             return  # a damaged file can be opened; its READs fail
-        if data is None:
+        if data is None or self._state.handles(inode) > 1:
             return
         try:
             pyfuse3.notify_store(inode, 0, data)  # type: ignore[arg-type]  # any buffer will do

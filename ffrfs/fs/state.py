@@ -61,6 +61,7 @@ COUNTERS = (
 )
 _ROW_BYTES = 8 * len(COUNTERS)
 _HIT_BYTES = COUNTERS.index("prefetch_hit_bytes")
+_HANDLE_SLOTS = 1 << 14  # files with the same remainder share one; some hundreds are open at a time
 
 
 class SharedState:
@@ -74,16 +75,35 @@ class SharedState:
 
     def __init__(self, processes: int, records: int, inodes: int) -> None:
         self._fd = os.memfd_create("ffrfs", os.MFD_CLOEXEC)
+        self._processes = processes
         counters_end = processes * _ROW_BYTES + 8
-        checked_end = counters_end + records
+        handles_end = counters_end + _HANDLE_SLOTS * processes * 8
+        checked_end = handles_end + records
         os.ftruncate(self._fd, checked_end + inodes + 1)
         self._memory = mmap.mmap(self._fd, checked_end + inodes + 1)
         whole = memoryview(self._memory)
         self.counters = [whole[row * _ROW_BYTES : (row + 1) * _ROW_BYTES].cast("Q") for row in range(processes)]
         self.wanted_opens = whole[counters_end - 8 : counters_end].cast("Q")
-        self.checked = whole[counters_end:checked_end]
+        # One word for each process that answers requests, so that each has one writer: it adds what that process has
+        # opened and subtracts what it has released, whoever opened it. Their sum is how many handles there are.
+        self._handles = whole[counters_end:handles_end].cast("q")
+        self.checked = whole[handles_end:checked_end]
         self.filled = whole[checked_end:]
         self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
+
+    def opened(self, process: int, inode: int) -> None:
+        """Count a handle that a process is about to give out. Nothing is lost when it is killed, so a later process in
+        its place goes on from there; at worst, a handle that was never given out stays counted."""
+        self._handles[inode % _HANDLE_SLOTS * self._processes + process] += 1
+
+    def released(self, process: int, inode: int) -> None:
+        """Count a handle that the process was told to forget."""
+        self._handles[inode % _HANDLE_SLOTS * self._processes + process] -= 1
+
+    def handles(self, inode: int) -> int:
+        """How many handles there are of a file, and of those that share its slot. Never too few."""
+        first = inode % _HANDLE_SLOTS * self._processes
+        return sum(self._handles[first : first + self._processes])
 
     def totals(self) -> dict[str, int]:
         """All counters, summed over the processes."""
