@@ -1,6 +1,5 @@
 """What a mount shows: contents, names, sizes, attributes, directories."""
 
-import ctypes
 import itertools
 import os
 import stat
@@ -13,6 +12,7 @@ import pytest
 
 from ffrfs import PackedFolder
 from tests.support.archives import archive_of
+from tests.support.directories import Directory
 from tests.support.errnos import fails_with
 from tests.support.trees import EDGE_SIZES, content
 
@@ -151,37 +151,6 @@ def test_statfs_has_the_totals(sample):
     assert (found.f_bfree, found.f_bavail, found.f_ffree, found.f_favail) == (0, 0, 0, 0)
     assert found.f_namemax == 255
     assert found.f_flag & os.ST_RDONLY
-
-
-class Directory:
-    """A directory read by libc's calls, which Python does not give."""
-
-    def __init__(self, path):
-        self._libc = ctypes.CDLL(None, use_errno=True)
-        for function in ("opendir", "fdopendir", "readdir64"):
-            getattr(self._libc, function).restype = ctypes.c_void_p
-        self._libc.telldir.restype = ctypes.c_long
-        self._stream = ctypes.c_void_p(self._libc.opendir(os.fsencode(path)))
-        assert self._stream.value
-
-    def names(self, limit=1 << 30):
-        """The next names, at most so many."""
-        names = []
-        while len(names) < limit:
-            entry = self._libc.readdir64(self._stream)
-            if not entry:
-                break
-            names.append(ctypes.string_at(entry + 19))  # struct dirent64: ino 8, off 8, reclen 2, type 1, name
-        return names
-
-    def tell(self):
-        return self._libc.telldir(self._stream)
-
-    def seek(self, place):
-        self._libc.seekdir(self._stream, ctypes.c_long(place))
-
-    def close(self):
-        self._libc.closedir(self._stream)
 
 
 @pytest.mark.semantics("listing")
