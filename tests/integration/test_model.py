@@ -30,7 +30,7 @@ from tests.support.mounts import mounted
 from tests.support.trees import EDGE_SIZES, content
 
 EXAMPLES = int(os.environ.get("FFRFS_MODEL_EXAMPLES", "12"))
-STEPS = 60
+STEPS = 200
 SECONDS_EACH = 20  # for pytest's timeout: an example, or one of those that hypothesis tries when it has found something
 MAX_OPEN = 16  # handles, and listings
 FAR_BYTES = 4 << 20  # beyond the end of every file
@@ -50,7 +50,11 @@ NAMES = st.one_of(
 )
 SIZES = st.one_of(st.sampled_from(EDGE_SIZES), st.integers(0, 20_000), st.integers(0, 400_000))
 FILES = st.builds(content, SIZES, st.integers(0, 2))
-WIDE = st.integers(0, 700).map(lambda width: {b"%d" % number: b"%d" % number for number in range(width)})
+
+
+def wide(width):
+    """So many small files."""
+    return {b"%d" % number: b"%d" % number for number in range(width)}
 
 
 def nested(tree, levels, name):
@@ -62,7 +66,14 @@ def nested(tree, levels, name):
 
 FOLDERS = st.recursive(FILES, lambda below: st.dictionaries(NAMES, below, max_size=6), max_leaves=16)
 DEEP = st.builds(nested, FOLDERS, st.integers(1, 60), NAMES)
-TREES = st.dictionaries(NAMES, st.one_of(FILES, FOLDERS, WIDE, DEEP), max_size=8)
+ANY = st.dictionaries(NAMES, st.one_of(FILES, FOLDERS, DEEP, st.integers(0, 100).map(wide)), max_size=8)
+# Half of the trees reach every limit: of a READ, of readahead, of a page of names.
+LARGE = st.lists(st.builds(content, st.sampled_from(EDGE_SIZES[-12:]), st.integers(3, 5)), min_size=1, max_size=4)
+LIMITS = st.builds(
+    lambda tree, large, wide: {**tree, **{b"large %d" % number: file for number, file in enumerate(large)}, b"w": wide},
+    *(ANY, LARGE, st.one_of(st.just(1500), st.integers(0, 700)).map(wide)),
+)
+TREES = st.one_of(LIMITS, ANY)
 
 # Which of the files, directories or handles there are: a number of any size stands for one of them.
 WHICH = st.integers(0, 999)
@@ -255,9 +266,9 @@ class Model(RuleBasedStateMachine):
         assert inode == real if isinstance(real, str) else isinstance(inode, int)
 
     @precondition(lambda self: self._files)
-    @rule(seed=WHICH)
-    def read_by_many(self, seed):
-        """Threads with descriptors of their own, at the same few files; and processes, at everything."""
+    @rule(seed=WHICH, which=WHICH)
+    def read_by_many(self, seed, which):
+        """Threads with descriptors of their own, at the same few files; and processes, at a whole directory."""
 
         def read_pieces(number):
             numbers = random.Random(seed * 100 + number)
@@ -268,18 +279,21 @@ class Model(RuleBasedStateMachine):
                     assert os.pread(file.fileno(), length, at) == contents[at : at + length]
                     assert self._reader.read_one(path).tobytes() == contents
 
-        comparing = [subprocess.Popen(["diff", "-r", self._real, self._mount]) for _ in range(2)]
+        shown, real = self._both(one_of(self._directories, which)[0])
+        comparing = [subprocess.Popen(["diff", "-r", real, shown]) for _ in range(2)]
         with ThreadPoolExecutor(6) as pool:
             list(pool.map(read_pieces, range(6)))
         assert [process.wait(60) for process in comparing] == [0, 0]
 
-    @rule(what=st.sampled_from(["archive", "mount", "everything"]))
-    def forget(self, what):
+    @rule(what=st.sampled_from(["archive", "file", "everything"]), which=WHICH)
+    def forget(self, what, which):
         """Have the kernel drop cached data; of everything, names and attributes too."""
-        if what == "everything" and os.access(DROP_CACHES, os.W_OK):
+        if what == "archive":
+            drop(self._archive)
+        elif what == "file" and self._files:
+            drop(Path(os.fsdecode(self._both(one_of(self._files, which)[0])[0])))
+        elif what == "everything" and os.access(DROP_CACHES, os.W_OK):
             DROP_CACHES.write_text("3")
-        else:
-            drop(self._archive if what == "archive" else self._mount)
 
     @rule()
     def open_reader_anew(self):
