@@ -6,6 +6,7 @@ import contextlib
 import functools
 import logging
 import os
+import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -39,6 +40,9 @@ __all__ = ["PreparedMount", "prepare"]
 logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 30.0
+_OWN_DESCRIPTORS = (
+    16  # of a daemon beside the archive's: the connection, what processes share, trio's; with some to spare
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +74,16 @@ def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) ->
         logger.warning("cleaned a dead mount at %s", mountpoint)
     check_mountpoint(mountpoint, shards.paths, options.nonempty)
     check_device()
+    _check_descriptors()
     return PreparedMount(shards, index, mountpoint, options)
+
+
+def _check_descriptors() -> None:
+    """Raises: MountError where the daemon, which has as many files open as this process, could not open its own."""
+    limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = len(os.listdir("/proc/self/fd")) + _OWN_DESCRIPTORS
+    if needed > limit:
+        raise MountError(f"this mount needs {needed} open files, and {limit} are allowed: raise that limit (ulimit -n)")
 
 
 def _load_index(shards: Shards) -> Index:

@@ -6,6 +6,7 @@ never has a second thread, so a fork is always safe.
 
 from __future__ import annotations
 
+import errno
 import gc
 import logging
 import os
@@ -32,6 +33,8 @@ logger = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 _QUICK_RESTARTS = 20  # within ten seconds; then something is wrong, and workers are started more slowly
 _STOP_SECONDS = 2.0  # for processes to end when asked; then they are killed
+_NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)  # of this process, and of the machine
+_SHORTAGE_SECONDS = 0.5
 _KILL_SECONDS = 5.0  # for killed processes to end; then they wait in the kernel for storage
 
 
@@ -70,7 +73,13 @@ class Supervisor:
         watchdog = watchdog_seconds()
         while not self._ended:
             self._start_missing()
-            trio.run(self._watch, watchdog)
+            try:
+                trio.run(self._watch, watchdog)
+            except OSError as error:
+                if error.errno not in _NO_DESCRIPTORS:
+                    raise
+                logger.error("supervisor of %s: %s; trying again", self._mountpoint, error)
+                time.sleep(_SHORTAGE_SECONDS)
         notify("STOPPING=1", "STATUS=unmounted")
         self._stop_processes()
         return 1 if self._failed else 0
@@ -142,6 +151,8 @@ class Supervisor:
         self._stacks.register()
         try:
             status = self._roles[number]()
+        except OSError as error:
+            logger.error("process %d of supervisor %d ended: %s", os.getpid(), supervisor, error)
         except BaseException:
             logger.exception("process %d of supervisor %d ended", os.getpid(), supervisor)
         finally:
