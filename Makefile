@@ -36,6 +36,12 @@ test-unit: setup  ## run the tests that need no mount
 test-large: setup  ## run what takes minutes and gigabytes: a Linux source tree, millions of files, a thousand mounts
 	FFRFS_TEST_LARGE=1 $(BIN)/python -m pytest -s tests/large
 
+SOAK_SECONDS ?= 1800
+soak: setup  ## keep a mount under all kinds of load and short of memory, for 50 minutes or as SOAK_SECONDS= says (root)
+	@scripts/setup soak
+	SOAK_SECONDS=$(SOAK_SECONDS) FFRFS_MODEL_EXAMPLES=$$(($(SOAK_SECONDS) / 10)) \
+		$(BIN)/python -m pytest -s tests/soak tests/integration/test_model.py
+
 lint: setup  ## ruff, mypy and the layer rule
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -63,4 +69,4 @@ clean:  ## remove what the other targets made here
 	rm -rf .venv .venv-bench build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-large test-mm test-systemd test-unit lint man bench bench-quick requirements clean
+.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak lint man bench bench-quick requirements clean

@@ -24,7 +24,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 
 from ffrfs import PackedFolder, pack_folder
 from tests.support.archives import files_of, write_tree
-from tests.support.cache import drop
+from tests.support.cache import DROP_CACHES, drop
 from tests.support.directories import Directory
 from tests.support.mounts import mounted
 from tests.support.trees import EDGE_SIZES, content
@@ -34,7 +34,6 @@ STEPS = 200
 SECONDS_EACH = 20  # for pytest's timeout: an example, or one of those that hypothesis tries when it has found something
 MAX_OPEN = 16  # handles, and listings
 FAR_BYTES = 4 << 20  # beyond the end of every file
-DROP_CACHES = Path("/proc/sys/vm/drop_caches")
 
 
 def legal(name):

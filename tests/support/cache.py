@@ -6,6 +6,8 @@ import contextlib
 import os
 from pathlib import Path
 
+DROP_CACHES = Path("/proc/sys/vm/drop_caches")  # 1: pages of files; 2: names and attributes; 3: both. Root's
+
 
 def drop(path: Path) -> None:
     """Have the kernel forget the cached data of a file, or of all files below a folder."""

@@ -65,6 +65,12 @@ def _move_to(folder: Path) -> None:
     (folder / "cgroup.procs").write_text(str(os.getpid()))
 
 
+def why_no_memory_limit() -> str | None:
+    """What hinders `memory_limit` here, or None."""
+    hierarchy = _hierarchy()
+    return hierarchy if isinstance(hierarchy, str) else None
+
+
 @contextlib.contextmanager
 def memory_limit(limit_bytes: int) -> Iterator[MemoryGroup]:
     """A group that may have so many bytes of memory; its processes must have ended with the block.

@@ -6,6 +6,7 @@ import contextlib
 import os
 import re
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,12 @@ class Mounted:
         """Whether the mount table has it; the mount itself is not asked."""
         return any(mount.mountpoint == os.fspath(self.path) for mount in list_mounts())
 
+    def waiting(self) -> int:
+        """How many requests the kernel has sent or will send and has no answer to. Needs root."""
+        connection = next(m.connection for m in list_mounts() if m.mountpoint == os.fspath(self.path))
+        look = f"mount -t fusectl none /sys/fs/fuse/connections && cat /sys/fs/fuse/connections/{connection}/waiting"
+        return int(subprocess.run(["unshare", "--mount", "sh", "-c", look], check=True, capture_output=True).stdout)
+
     def unmount(self) -> None:
         """Unmount by the command and wait until nothing is left; also for a mount whose processes are dead."""
         done = ffrfs("umount", self.path)
@@ -87,11 +94,18 @@ class Mounted:
 
 
 @contextlib.contextmanager
-def mounted(archive: Path, folder: Path, *options: str, path: Path | None = None, says: str = "") -> Iterator[Mounted]:
+def mounted(
+    archive: Path,
+    folder: Path,
+    *options: str,
+    path: Path | None = None,
+    says: str = "",
+    hang_seconds: float = HANG_SECONDS,
+) -> Iterator[Mounted]:
     """Mount an archive while the block runs.
 
     Args: folder, where the mount point `mnt` and the log `log` are made; options, of `-o`; path, another mount point;
-    says, a regular expression for what the command prints to standard error.
+    says, a regular expression for what the command prints to standard error; hang_seconds, after which it is killed.
     Afterwards the mount must be gone or go by `ffrfs umount`, all processes with it, with the status expected and no
     unexpected trouble in the log.
     """
@@ -102,7 +116,7 @@ def mounted(archive: Path, folder: Path, *options: str, path: Path | None = None
     done = ffrfs("mount", archive, path, "--log", log, *(f"-o{option}" for option in options), mark=mark)
     assert (done.returncode, done.stdout) == (0, "") and re.fullmatch(says, done.stderr), done
     mount = Mounted(archive, path, log, options, mark)
-    hang = threading.Timer(HANG_SECONDS, mount.kill)
+    hang = threading.Timer(hang_seconds, mount.kill)
     hang.daemon = True
     hang.start()
     try:
