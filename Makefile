@@ -30,6 +30,10 @@ test-systemd:  ## boot a node with systemd and run the service on it (root; 0.7 
 	@scripts/setup systemd
 	FFRFS_REQUIRE_SYSTEMD=1 $(BIN)/python -m pytest tests/systemd
 
+soak-systemd:  ## kill the service 200 times under load (root; 10 minutes)
+	@scripts/setup systemd
+	FFRFS_REQUIRE_SYSTEMD=1 FFRFS_SERVICE_KILLS=200 $(BIN)/python -m pytest -s tests/systemd/test_service_killed.py
+
 test-unit: setup  ## run the tests that need no mount
 	$(BIN)/python -m pytest tests/unit tests/property
 
@@ -69,4 +73,4 @@ clean:  ## remove what the other targets made here
 	rm -rf .venv .venv-bench build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak lint man bench bench-quick requirements clean
+.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak soak-systemd lint man bench bench-quick requirements clean
