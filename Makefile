@@ -64,13 +64,21 @@ bench-quick:  ## the same on little data: shows that it runs, not how fast
 	@scripts/setup bench
 	.venv-bench/bin/python -m benchmarks --quick
 
+FUZZ_SECONDS ?= 600
+
+fuzz:  ## search for archives and indexes that break their readers; FUZZ_SECONDS=600 for each of three targets
+	@scripts/setup fuzz
+	set -e; for target in header tree index; do .venv-fuzz/bin/python -m tests.fuzz $$target $(FUZZ_SECONDS); done
+
 requirements: setup  ## pin the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/python -m pip install --quiet uv
 	$(PIN) --extra fuse --extra test --extra dask --extra lint --output-file requirements/test.txt
 	$(PIN) --extra fuse --extra dask --extra bench --constraint requirements/test.txt --output-file requirements/bench.txt
+	$(PIN) --extra fuzz --constraint requirements/test.txt --output-file requirements/fuzz.txt
 
 clean:  ## remove what the other targets made here
-	rm -rf .venv .venv-bench build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-fuzz build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak soak-systemd lint man bench bench-quick requirements clean
+.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak soak-systemd fuzz lint man bench \
+	bench-quick requirements clean

@@ -96,7 +96,7 @@ def read_sidecar(path: str, shards: Shards) -> Index:
     try:
         _check_writers(fd)
         return Index(_map_arrays(fd, shards))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, RecursionError) as problem:
+    except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as problem:
         raise UnusableSidecar(str(problem)) from problem
     finally:
         os.close(fd)

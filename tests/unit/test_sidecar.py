@@ -112,6 +112,7 @@ def with_header(kept, change):
         lambda header: header["arrays"].update(names=[1 << 40, 5]),
         lambda header: header["arrays"].update(names=[-8, 5]),
         lambda header: header["arrays"].update(offsets=[0, 1 << 62]),
+        lambda header: header["arrays"].update(offsets=[0, 1 << 64]),
         lambda header: header["arrays"].update(parents="none"),
         lambda header: header.update(arrays=None),
         lambda header: header.update(stamps=[]),

@@ -1,0 +1,48 @@
+"""The fuzzer's targets take what they should, and notice what they should not: here without the fuzzer."""
+
+import random
+
+import pytest
+
+from ffrfs.archive import pickled
+from ffrfs.archive.index import Index
+from tests.fuzz.targets import TARGETS, WORDS, Targets, seeds
+
+
+@pytest.fixture
+def targets():
+    targets = Targets()
+    yield targets
+    targets.close()
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_a_target_takes_every_seed_and_what_is_near_it(targets, name):
+    numbers = random.Random(name)
+    for seed in seeds(name):
+        TARGETS[name](targets, seed)
+        for _ in range(5):
+            at = numbers.randrange(len(seed) + 1)
+            word = numbers.choice([*WORDS[name], b"", bytes([numbers.randrange(256)])])
+            TARGETS[name](targets, seed[:at] + word + seed[at + numbers.randrange(3) :])
+
+
+def test_a_seed_gets_past_the_checksums(targets, monkeypatch):
+    """Else the fuzzer would look at nothing but these."""
+    data = targets.index_seed()
+    reached = []
+    monkeypatch.setattr(Index, "__init__", lambda index, arrays: reached.append(arrays))
+    targets.index(data[:16] + b"sums" + data[20:-1] + bytes([data[-1] ^ 1]))
+    assert reached
+
+
+def test_a_parser_that_reads_another_number_than_was_packed_is_noticed(targets, monkeypatch):
+    monkeypatch.setattr("ffrfs.archive.tree._integers", lambda text, at: at * 0)
+    with pytest.raises(AssertionError, match="not the one that was pickled"):
+        targets.tree(seeds("tree")[0])
+
+
+def test_an_error_of_another_class_is_noticed(targets, monkeypatch):
+    monkeypatch.setattr(pickled.PickledTree, "parse", lambda self: [][0])
+    with pytest.raises(IndexError):
+        targets.tree(seeds("tree")[0])
