@@ -36,6 +36,7 @@ from numpy.typing import NDArray
 from ffrfs.archive.atomic import PendingFile
 from ffrfs.archive.index import Index
 from ffrfs.archive.layout import crc32
+from ffrfs.archive.ownership import changeable_by_others
 from ffrfs.archive.shards import Shards
 
 __all__ = ["UnusableSidecar", "find_sidecar", "load_sidecar", "read_sidecar", "save_sidecar", "sidecar_paths"]
@@ -176,7 +177,11 @@ def _payload_crcs(view: mmap.mmap, begin: int) -> list[int]:
 
 @contextlib.contextmanager
 def _cache_folder(path: str) -> Iterator[str]:
+    """The user's cache folder; not root's where HOME or XDG_CACHE_HOME is another user's. Raises: OSError."""
     folder = os.path.dirname(path)
+    other = changeable_by_others(folder)
+    if other is not None:
+        raise PermissionError(errno.EPERM, f"other users can change {other}", path)
     os.makedirs(folder, mode=0o700, exist_ok=True)
     yield folder
 

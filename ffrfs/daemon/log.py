@@ -8,6 +8,9 @@ import logging.handlers
 import os
 import sys
 
+from ffrfs.archive.ownership import changeable_by_others
+from ffrfs.errors import ConfigError
+
 __all__ = ["default_log_path", "reopen_log", "start_logging"]
 
 _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
@@ -41,7 +44,8 @@ def default_log_path(mountpoint: str) -> str:
 def start_logging(path: str | None, debug: bool = False) -> None:
     """Send log lines to a file, or to standard error if path is None.
 
-    Raises: OSError if the file cannot be written. The file is opened anew when it was moved away, as by logrotate.
+    Raises: OSError if the file cannot be written; ConfigError if an ordinary user could have root write elsewhere. The
+    file is opened anew when it was moved away, as by logrotate.
     """
     handler: logging.Handler
     if path is None:
@@ -49,6 +53,12 @@ def start_logging(path: str | None, debug: bool = False) -> None:
         journal = "JOURNAL_STREAM" in os.environ
         handler.setFormatter(_JournalFormatter("%(name)s: %(message)s") if journal else logging.Formatter(_FORMAT))
     else:
+        other = changeable_by_others(path)
+        if other is not None:
+            raise ConfigError(
+                f"root's log is not written to {path}, since other users can change {other}: choose a place where only"
+                " root can, such as /var/log/ffrfs"
+            )
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         handler = logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
         handler.setFormatter(logging.Formatter(_FORMAT))

@@ -207,3 +207,23 @@ def test_who_cannot_read_the_archive_cannot_read_its_index(archive, kept):
     save_sidecar(build(shards), shards)
     shards.close()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o640
+
+
+@pytest.mark.semantics("index-written")
+@pytest.mark.parametrize("name", ["cache", "cache/ffrfs"])
+def test_root_writes_to_no_cache_of_another_user_s(archive, kept, tmp_path, name):
+    """As under sudo, where HOME may be the user's: who then has a link wait there would choose the place."""
+    require_root()
+    precious = tmp_path / "precious"
+    precious.mkdir()
+    (tmp_path / "cache").mkdir()
+    if name == "cache/ffrfs":
+        (tmp_path / name).symlink_to(precious)
+    os.chown(tmp_path / "cache", NOBODY, NOBODY)
+    kept.unlink()
+    kept.mkdir()  # so that the cache is the only place
+    shards = Shards(archive)
+    assert save_sidecar(build(shards), shards) is None
+    shards.close()
+    assert os.listdir(precious) == []
+    assert [path.name for path in (tmp_path / "cache").rglob("*")] == name.split("/")[1:]

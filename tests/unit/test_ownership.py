@@ -1,0 +1,87 @@
+"""Which paths root may follow."""
+
+import os
+
+import pytest
+
+from ffrfs.archive.ownership import changeable_by_others
+from tests.support.fuse import require_root
+from tests.support.users import NOBODY
+
+
+@pytest.fixture
+def place(tmp_path):
+    """A folder of root's, in which are one of a user's and one that is like /tmp."""
+    require_root()
+    for name in ("theirs", "shared", "ours"):
+        (tmp_path / name).mkdir()
+    os.chown(tmp_path / "theirs", NOBODY, NOBODY)
+    (tmp_path / "shared").chmod(0o1777)
+    return tmp_path
+
+
+def link(path, target, user=0):
+    path.symlink_to(target)
+    os.chown(path, user, user, follow_symlinks=False)
+
+
+def test_paths_of_root_s_alone(place):
+    (place / "ours" / "file").touch()
+    (place / "ours" / "folder").mkdir(mode=0o775)
+    link(place / "link", "ours/../ours/folder")
+    link(place / "absolute", place / "link")
+    (place / "shared" / "of-root").mkdir()
+    for name in ("ours", "ours/file", "ours/nothing/there/yet", "ours/folder/x", "link/x", "absolute/x", "shared/new"):
+        assert changeable_by_others(f"{place}/{name}") is None
+    assert changeable_by_others(f"{place}/shared/of-root/file") is None
+
+
+def test_a_user_s_file_in_a_folder_of_root_s_leads_nowhere_else(place):
+    (place / "ours" / "file").touch()
+    os.chown(place / "ours" / "file", NOBODY, NOBODY)
+    assert changeable_by_others(f"{place}/ours/file") is None
+
+
+def test_folders_of_users_and_what_is_in_them(place):
+    (place / "theirs" / "of-root").mkdir()
+    for name in ("theirs", "theirs/file", "theirs/of-root/file", "ours/../theirs/file"):
+        assert changeable_by_others(f"{place}/{name}") == f"{place}/theirs"
+
+
+@pytest.mark.parametrize("target", ["theirs", "../{}/theirs", "{}/theirs", "ours/../theirs"])
+def test_links_of_root_s_through_folders_of_users(place, target):
+    link(place / "link", target.format(place.name if target.startswith("..") else place))
+    assert changeable_by_others(f"{place}/link/file") == f"{place}/theirs"
+
+
+def test_what_users_can_put_into_a_shared_folder(place):
+    shared = place / "shared"
+    link(shared / "link", "/etc", NOBODY)
+    (shared / "file").touch()
+    (shared / "folder").mkdir()
+    for name in ("file", "folder"):
+        os.chown(shared / name, NOBODY, NOBODY)
+    for name in ("link", "file", "folder"):
+        assert changeable_by_others(f"{shared}/{name}") == f"{shared}/{name}"
+    assert changeable_by_others(f"{shared}/link/passwd") == f"{shared}/link"
+    link(place / "through", "shared/link")
+    assert changeable_by_others(f"{place}/through") == f"{shared}/link"
+    link(place / "back", "shared/../ours")
+    assert changeable_by_others(f"{place}/back") is None
+
+
+def test_folders_that_everybody_can_write(place):
+    (place / "ours").chmod(0o777)
+    assert changeable_by_others(f"{place}/ours/file") == f"{place}/ours"
+
+
+def test_links_in_a_circle(place):
+    link(place / "a", "b")
+    link(place / "b", "a")
+    with pytest.raises(OSError, match="Too many levels"):
+        changeable_by_others(f"{place}/a")
+
+
+def test_others_than_root_follow_what_they_like(place, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
+    assert changeable_by_others(f"{place}/theirs/file") is None
