@@ -75,16 +75,11 @@ def mount(
 
 def serve_in_background(prepared: PreparedMount, log: str | None = None, debug: bool = False) -> None:
     """Make the mount and return once it answers. Raises: MountError, ArchiveError, OSError."""
-    from ffrfs.daemon.background import Launch, in_background
+    from ffrfs.daemon.background import in_background
     from ffrfs.daemon.log import default_log_path, start_logging
 
-    log_path = os.path.abspath(log or default_log_path(prepared.mountpoint))
-
-    def serve(launch: Launch) -> int:
-        start_logging(log_path, debug)
-        return prepared.serve(launch)
-
-    in_background(serve)
+    start_logging(os.path.abspath(log or default_log_path(prepared.mountpoint)), debug)
+    in_background(prepared.serve)
 
 
 def check_fuse() -> None:

@@ -18,7 +18,7 @@ from ffrfs.archive.shards import Shards
 from ffrfs.archive.sidecar import UnusableSidecar, read_sidecar, sidecar_paths
 from ffrfs.daemon.device import DEVICE, check_device
 from ffrfs.daemon.log import default_log_path
-from ffrfs.daemon.mountpoint import Mount, check_mountpoint, unmount
+from ffrfs.daemon.mountpoint import Mount, check_mountpoint, unmount_made
 from ffrfs.daemon.observation import Observation, observe
 from ffrfs.daemon.options import MountOptions
 from ffrfs.daemon.probing import State, probe
@@ -173,7 +173,7 @@ def _dead(mount: Mount, fix: bool, log: str) -> Finding:
         remedy = f"'ffrfs umount {mount.mountpoint}' or 'ffrfs doctor --fix' removes it"
         return Finding(Level.PROBLEM, f"its daemon is gone, and reading fails{log}", remedy)
     try:
-        unmount(mount.mountpoint)
+        unmount_made(mount)
     except MountError as error:
         return Finding(Level.PROBLEM, str(error), f"try again as root, or as user {mount.owner_uid}, who mounted it")
     return Finding(Level.GOOD, f"its daemon was gone: it is unmounted{log}")

@@ -19,7 +19,14 @@ from ffrfs.archive.shards import Shards
 from ffrfs.archive.sidecar import find_sidecar
 from ffrfs.daemon.background import Foreground
 from ffrfs.daemon.device import check_device
-from ffrfs.daemon.mountpoint import check_mountpoint, clean_stale, find_mount, unmount
+from ffrfs.daemon.mountpoint import (
+    Mount,
+    check_mountpoint,
+    clean_stale,
+    find_mount,
+    open_mountpoint,
+    unmount_made,
+)
 from ffrfs.daemon.notify import notify
 from ffrfs.daemon.options import MountOptions
 from ffrfs.daemon.probing import State, probe
@@ -121,7 +128,7 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     statistics = StatisticsFolder(state, shards.path, mount.mountpoint, workers, index.files)
     content = Content(shards, index, state, ChangeWatch(shards, index.records, state))
     operations = ArchiveOperations(index, content, tree, state, loop, statistics, announcer)
-    session_fd = _mount(operations, loop, mount)
+    session_fd, made = _mount(operations, loop, mount)
     launch.mounted()
     supervisor_pid = os.getpid()
 
@@ -138,10 +145,10 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     roles: list[Callable[[], int]] = [functools.partial(worker, row) for row in range(workers)]
     if announcer is not None:
         roles.append(prefetcher)
-    supervisor = Supervisor(mount.mountpoint, session_fd, roles, on_hangup=lambda: _report_replacement(shards))
+    supervisor = Supervisor(made, session_fd, roles, on_hangup=lambda: _report_replacement(shards))
     supervisor.start()
-    _check_answer(mount.mountpoint)
-    _tune_connection(mount.mountpoint, options)
+    _check_answer(made)
+    _tune_connection(made, options)
     status = f"{shards.path} at {mount.mountpoint}: {index.files} files, {workers} workers"
     logger.info("serving %s", status)
     notify("READY=1", f"STATUS=serving {status}")
@@ -149,24 +156,43 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     return supervisor.run()
 
 
-def _mount(operations: ArchiveOperations, loop: FuseLoop, mount: PreparedMount) -> int:
-    """Mount and answer FUSE_INIT; returns the session's descriptor."""
-    options = mount.options
-    fuse_options = {"default_permissions", "ro", "subtype=ffrfs", *options.kernel}
-    fsname = options.fsname if options.fsname is not None else mount.shards.path
-    fuse_options.add("fsname=" + fsname.replace("\\", "\\\\").replace(",", "\\,"))
-    if options.allow_other:
-        fuse_options.add("allow_other")
+def _mount(operations: ArchiveOperations, loop: FuseLoop, mount: PreparedMount) -> tuple[int, Mount]:
+    """Mount and answer FUSE_INIT; returns the session's descriptor, and what was mounted."""
+    place = open_mountpoint(mount.mountpoint)
+    # As root, a name that nobody can make lead elsewhere; a user's fusermount3, which could not use it, looks itself.
+    name = f"/proc/self/fd/{place}" if os.geteuid() == 0 else mount.mountpoint
     try:
-        pyfuse3.init(operations, mount.mountpoint, fuse_options)
+        pyfuse3.init(operations, name, _fuse_options(mount))
+        made = find_mount(os.readlink(f"/proc/self/fd/{place}"))
     except RuntimeError as error:
-        raise MountError(_why_not_mounted(mount.mountpoint, options)) from error
+        raise MountError(_why_not_mounted(mount.mountpoint, mount.options)) from error
+    finally:
+        os.close(place)
     try:
         trio.run(loop.until_init)
-        return _session_fd()
+        if made is None:
+            raise MountError(f"{mount.mountpoint} was mounted and has gone at once: somebody else has unmounted it")
+        return _session_fd(), made
     except BaseException:
-        pyfuse3.close(unmount=True)
+        if made is not None:
+            _take_back(made)
+        pyfuse3.close(unmount=False)
         raise
+
+
+def _fuse_options(mount: PreparedMount) -> set[str]:
+    options = mount.options
+    fsname = options.fsname if options.fsname is not None else mount.shards.path
+    words = {"default_permissions", "ro", "subtype=ffrfs", *options.kernel}
+    words.add("fsname=" + fsname.replace("\\", "\\\\").replace(",", "\\,"))
+    if options.allow_other:
+        words.add("allow_other")
+    return words
+
+
+def _take_back(mount: Mount) -> None:
+    with contextlib.suppress(MountError):
+        unmount_made(mount)
 
 
 def _session_fd() -> int:
@@ -187,21 +213,16 @@ def _why_not_mounted(mountpoint: str, options: MountOptions) -> str:
     return f"{mountpoint} could not be mounted; libfuse's own message is above"
 
 
-def _check_answer(mountpoint: str) -> None:
+def _check_answer(mount: Mount) -> None:
     """Raises: MountError, with nothing left mounted, if the mount does not answer."""
-    mount = find_mount(mountpoint)
-    if mount is not None and probe(mount, _ANSWER_SECONDS) is State.ALIVE:
+    if probe(mount, _ANSWER_SECONDS) is State.ALIVE:
         return
-    with contextlib.suppress(MountError):
-        unmount(mountpoint)
-    raise MountError(f"{mountpoint} was mounted but does not answer; it was unmounted again")
+    _take_back(mount)
+    raise MountError(f"{mount.mountpoint} was mounted but does not answer; it was unmounted again")
 
 
-def _tune_connection(mountpoint: str, options: MountOptions) -> None:
+def _tune_connection(mount: Mount, options: MountOptions) -> None:
     """Let the kernel ask for more at once, where this process has the right to say so."""
-    mount = find_mount(mountpoint)
-    if mount is None:
-        return
     settings = {
         f"/sys/class/bdi/{mount.device}/read_ahead_kb": options.read_ahead_kib,
         f"/sys/fs/fuse/connections/{mount.connection}/max_background": 128,

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from dataclasses import dataclass
 
+from ffrfs.archive.ownership import open_folder
 from ffrfs.errors import MountError
 
 __all__ = [
@@ -19,19 +20,23 @@ __all__ = [
     "clean_stale",
     "find_mount",
     "is_dead",
+    "is_mounted",
     "list_mounts",
+    "open_mountpoint",
     "unmount",
+    "unmount_made",
 ]
 
 FS_TYPE = "fuse.ffrfs"
 DEAD_ERRNOS = (errno.ENOTCONN, errno.ECONNABORTED)
-_MNT_DETACH = 2
+_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
 
 
 @dataclass(frozen=True, slots=True)
 class Mount:
-    """One line of /proc/self/mountinfo: where, of which device (major:minor), type, source and super options."""
+    """One line of /proc/self/mountinfo: number, where, of which device (major:minor), type, source, super options."""
 
+    number: int
     mountpoint: str
     device: str
     fs_type: str
@@ -71,7 +76,7 @@ def list_mounts(fs_type: str | None = FS_TYPE) -> list[Mount]:
             front, _, back = line.rstrip("\n").partition(" - ")
             fields, (kind, source, options) = front.split(" "), back.split(" ")[:3]
             if fs_type is None or kind == fs_type:
-                mounts.append(Mount(_unescape(fields[4]), fields[2], kind, _unescape(source), options))
+                mounts.append(Mount(int(fields[0]), _unescape(fields[4]), fields[2], kind, _unescape(source), options))
     return mounts
 
 
@@ -79,6 +84,11 @@ def find_mount(mountpoint: str, fs_type: str | None = FS_TYPE) -> Mount | None:
     """The topmost mount at this path, or None. The path itself is not touched, so a dead mount does no harm."""
     path = _real_path(mountpoint)
     return next((mount for mount in reversed(list_mounts(fs_type)) if mount.mountpoint == path), None)
+
+
+def is_mounted(mount: Mount) -> bool:
+    """Whether this very mount is still there, wherever that is by now."""
+    return _as_it_is_now(mount) is not None
 
 
 def is_dead(mountpoint: str) -> bool:
@@ -127,16 +137,28 @@ def check_mountpoint(mountpoint: str, archive_paths: list[str], nonempty: bool) 
         )
 
 
+def open_mountpoint(mountpoint: str) -> int:
+    """Open a mount point as a place, so that nobody makes root mount elsewhere. Raises: MountError."""
+    try:
+        return open_folder(mountpoint)
+    except PermissionError as error:
+        raise MountError(
+            f"mount point {mountpoint} leads through {error.filename}, a link that other users can change: name the"
+            " folder that it leads to"
+        ) from None
+    except OSError as error:
+        raise MountError(f"mount point {mountpoint} cannot be used: {error.strerror}") from None
+
+
 def unmount(mountpoint: str) -> None:
     """Unmount lazily: the name goes at once, open files stay readable until they are closed.
 
     Raises: MountError.
     """
     path = _real_path(mountpoint)
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.umount2(os.fsencode(path), _MNT_DETACH) == 0:
+    problem = _detach(path, _UMOUNT_NOFOLLOW)
+    if problem == 0:
         return
-    problem = ctypes.get_errno()
     if problem != errno.EPERM or os.geteuid() == 0:
         raise MountError(f"{mountpoint} cannot be unmounted: {os.strerror(problem)}")
     fusermount = shutil.which("fusermount3") or shutil.which("fusermount")
@@ -145,6 +167,54 @@ def unmount(mountpoint: str) -> None:
     done = subprocess.run([fusermount, "-u", "-z", "--", path], capture_output=True, text=True)  # noqa: S603
     if done.returncode != 0:
         raise MountError(f"{mountpoint} cannot be unmounted: {done.stderr.strip() or 'fusermount3 failed'}")
+
+
+def unmount_made(mount: Mount) -> None:
+    """Unmount this very mount, if it is still there, also where folders on its path were renamed or replaced by links.
+
+    Raises: MountError.
+    """
+    found = _as_it_is_now(mount)
+    if found is None:
+        return
+    try:
+        if os.geteuid() == 0:
+            _unmount_as_root(found)
+        else:
+            unmount(found.mountpoint)  # fusermount3 lets a user unmount nothing but his own
+    except MountError:
+        if is_mounted(mount):
+            raise
+
+
+def _unmount_as_root(mount: Mount) -> None:
+    """Unmount it by a descriptor, so that no user can have root unmount something else by a link.
+
+    Raises: MountError.
+    """
+    try:
+        fd = os.open(mount.mountpoint, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError as error:
+        raise MountError(f"{mount.mountpoint} cannot be unmounted: {error.strerror}") from None
+    try:
+        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as facts:
+            numbers = [int(line.split()[1]) for line in facts if line.startswith("mnt_id:")]
+        problem = _detach(f"/proc/self/fd/{fd}", 0) if numbers == [mount.number] else errno.ESTALE
+    finally:
+        os.close(fd)
+    if problem:
+        raise MountError(f"{mount.mountpoint} cannot be unmounted: {os.strerror(problem)}")
+
+
+def _detach(path: str, flags: int) -> int:
+    """Unmount lazily; returns an errno, or 0."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    return 0 if libc.umount2(os.fsencode(path), _MNT_DETACH | flags) == 0 else ctypes.get_errno()
+
+
+def _as_it_is_now(mount: Mount) -> Mount | None:
+    same = (mount.number, mount.device)
+    return next((found for found in list_mounts() if (found.number, found.device) == same), None)
 
 
 def _real_path(mountpoint: str) -> str:

@@ -20,7 +20,7 @@ from contextlib import contextmanager
 import trio
 
 from ffrfs.daemon.log import reopen_log
-from ffrfs.daemon.mountpoint import find_mount, unmount
+from ffrfs.daemon.mountpoint import Mount, is_mounted, unmount_made
 from ffrfs.daemon.notify import notify, watchdog_seconds
 from ffrfs.daemon.stacks import StackPipe, task_tree
 from ffrfs.daemon.worker import SESSION_ENDED
@@ -41,19 +41,19 @@ _KILL_SECONDS = 5.0  # for killed processes to end; then they wait in the kernel
 class Supervisor:
     """Keeps the processes of one mount.
 
-    Args: mountpoint; session_fd, the mount's descriptor, held open so that the mount outlives any worker; roles, one
+    Args: mount; session_fd, the mount's descriptor, held open so that the mount outlives any worker; roles, one
     function for each process to keep, which runs in the child and returns its exit status; on_hangup, called for
     SIGHUP.
     """
 
     def __init__(
         self,
-        mountpoint: str,
+        mount: Mount,
         session_fd: int,
         roles: list[Callable[[], int]],
         on_hangup: Callable[[], None],
     ) -> None:
-        self._mountpoint, self._session_fd, self._roles = mountpoint, session_fd, roles
+        self._mount, self._session_fd, self._roles = mount, session_fd, roles
         self._on_hangup = on_hangup
         self._processes: dict[int, int] = {}  # pid -> number of its role
         self._restarts: deque[float] = deque(maxlen=_QUICK_RESTARTS)
@@ -118,16 +118,15 @@ class Supervisor:
             return
         self._unmounting = True
         notify("STOPPING=1", "STATUS=unmounting, open files may be read to their end")
-        logger.info("%s: unmounting %s; open files may be read to their end", why, self._mountpoint)
+        logger.info("%s: unmounting %s; open files may be read to their end", why, self._mount.mountpoint)
         try:
-            unmount(self._mountpoint)
+            unmount_made(self._mount)
         except MountError as error:
-            if find_mount(self._mountpoint) is not None:
-                logger.error("%s", error)
+            logger.error("%s", error)
         # The workers end when the last open file is closed: the kernel then ends the connection.
 
     async def _log_state(self) -> None:
-        logger.info("supervisor of %s: trio tasks\n%s", self._mountpoint, task_tree())
+        logger.info("supervisor of %s: trio tasks\n%s", self._mount.mountpoint, task_tree())
         logger.info("supervisor %d: stacks\n%s", os.getpid(), await self._stacks.own())
         for pid, number in self._processes.items():
             logger.info("process %d (role %d): stacks\n%s", pid, number, await self._stacks.ask(pid))
@@ -175,13 +174,13 @@ class Supervisor:
         if self._ended:
             return
         self._ended = True
-        if find_mount(self._mountpoint) is not None and not self._unmounting:
+        if is_mounted(self._mount) and not self._unmounting:
             self._failed = True
             logger.error(
-                "the connection of %s was aborted; the dead mount stays until it is unmounted", self._mountpoint
+                "the connection of %s was aborted; the dead mount stays until it is unmounted", self._mount.mountpoint
             )
         else:
-            logger.info("%s is unmounted", self._mountpoint)
+            logger.info("%s is unmounted", self._mount.mountpoint)
 
     def _connection_ended(self) -> bool:
         poll = select.poll()
