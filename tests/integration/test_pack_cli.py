@@ -175,6 +175,7 @@ def temporaries(folder):
     return [path for path in folder.rglob(".*.tmp") if path.is_file() and path.stat().st_size > 1 << 20]
 
 
+@pytest.mark.semantics("pack-whole")
 @pytest.mark.parametrize(
     ("number", "status"),
     [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGKILL, -9)],
@@ -202,6 +203,20 @@ def test_an_interrupted_pack_leaves_no_half_archive_and_no_litter_for_the_next(
     assert not list(tmp_path.rglob(".*.tmp"))
 
 
+@pytest.mark.semantics("pack-whole")
+@pytest.mark.parametrize("shards", [[], ["--shards", "3"]], ids=["single", "shards"])
+def test_a_full_disk_is_one_line_and_leaves_what_was_there(source, small_disk, shards):
+    (source / "too-large").write_bytes(os.urandom(20_000_000))
+    out = small_disk / ("out" if shards else "out.ffr")
+    if not shards:
+        out.write_bytes(b"as it was")
+    line = fails(1, "pack", *shards, source, out)
+    assert "No space left on device" in line and str(small_disk) in line
+    assert listing(small_disk) == ([] if shards else ["out.ffr"])
+    assert shards or out.read_bytes() == b"as it was"
+
+
+@pytest.mark.semantics("pack-whole")
 def test_a_killed_pack_leaves_the_archive_that_was_there(source, large, out):
     pack_folder(source, out)
     before = out.read_bytes()
@@ -211,6 +226,7 @@ def test_a_killed_pack_leaves_the_archive_that_was_there(source, large, out):
     assert out.read_bytes() == before
 
 
+@pytest.mark.semantics("unpack-marked")
 def test_a_killed_unpack_is_visible_as_such(tmp_path, out):
     source, target = tmp_path / "source", tmp_path / "target"
     source.mkdir()

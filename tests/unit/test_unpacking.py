@@ -1,8 +1,11 @@
 """unpack: what was packed, and never anything outside the target."""
 
+import contextlib
 import hashlib
 import json
 import os
+import subprocess
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,8 @@ import pytest
 
 from ffrfs import ArchiveError, ChecksumError, FileWriter, pack_folder
 from ffrfs.archive.unpacking import MARKER, unpack
+from tests.support.fuse import require_root
+from tests.support.users import NOBODY
 
 VECTORS = Path(__file__).parent.parent / "data" / "vectors"
 MANIFEST = json.loads((VECTORS / "manifest.json").read_text())["archives"]
@@ -99,6 +104,7 @@ def test_an_empty_target_is_taken_as_it_is(archive, source, target):
     assert target.stat().st_mode & 0o777 == 0o700
 
 
+@pytest.mark.semantics("unpack-force")
 def test_a_target_with_something_in_it_needs_force(archive, target):
     target.mkdir()
     (target / "mine").write_bytes(b"mine")
@@ -117,6 +123,7 @@ def test_targets_that_cannot_be(archive, tmp_path):
         unpack(archive, tmp_path / "nowhere" / "target")
 
 
+@pytest.mark.semantics("unpack-inside")
 def test_force_replaces_files_and_links_and_touches_nothing_else(archive, source, target, tmp_path):
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -132,12 +139,84 @@ def test_force_replaces_files_and_links_and_touches_nothing_else(archive, source
     assert tree(outside) == {"file": b"outside", "x": b"outside"}
 
 
+@pytest.mark.semantics("unpack-force")
 def test_force_does_not_replace_a_folder_by_a_file(archive, target):
     (target / "top" / "mine").mkdir(parents=True)
     with pytest.raises(IsADirectoryError) as error:
         unpack(archive, target, force=True)
     assert error.value.filename == str(target / "top")
     assert (target / "top" / "mine").is_dir()
+
+
+@pytest.fixture
+def outside(tmp_path):
+    folder = tmp_path / "outside"
+    folder.mkdir()
+    (folder / "x").write_bytes(b"outside")
+    return folder
+
+
+@pytest.mark.semantics("unpack-inside")
+def test_a_target_that_is_replaced_by_a_link_meanwhile_is_written_where_it_went(source, target, outside, tmp_path):
+    for number in range(600):  # several batches
+        (source / f"{number:03d}").write_bytes(b"packed")
+    pack_folder(source, tmp_path / "archive.ffr")
+
+    def replace(done, *_):
+        if done and not target.is_symlink():
+            assert done < 600
+            target.rename(tmp_path / "moved")
+            target.symlink_to(outside)
+
+    unpack(tmp_path / "archive.ffr", target, progress=replace)
+    assert target.is_symlink()
+    assert tree(tmp_path / "moved") == tree(source)
+    assert tree(outside) == {"x": b"outside"}
+
+
+SWAP = """
+import contextlib, os, random, sys, time
+target, outside = sys.argv[1:]
+os.chdir(target)
+while True:
+    for name in ("d", "d/e"):
+        with contextlib.suppress(OSError):
+            os.rename(name, name + "-moved")
+            os.symlink(outside, name)
+        time.sleep(random.random() / 1000)
+        with contextlib.suppress(OSError):
+            os.unlink(name)
+            os.rename(name + "-moved", name)
+"""
+
+
+@pytest.mark.semantics("unpack-inside")
+@pytest.mark.parametrize("force", [False, True])
+def test_folders_that_their_owner_swaps_for_links_all_the_time(tmp_path, outside, force):
+    """Root unpacks into a folder of a user's, who would have it write elsewhere."""
+    require_root()
+    source = tmp_path / "source"
+    (source / "d" / "e").mkdir(parents=True)
+    for number in range(300):
+        (source / ("d/e" if number % 2 else "d") / f"{number:03d}").write_bytes(b"packed")
+        (source / "d" / f"{number:03d}-f").mkdir()
+        (source / "d" / f"{number:03d}-f" / "x").write_bytes(b"packed")
+    pack_folder(source, tmp_path / "archive.ffr")
+    before = tree(outside)
+    with tempfile.TemporaryDirectory() as theirs:
+        os.chown(theirs, NOBODY, NOBODY)
+        drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
+        swapping = subprocess.Popen([*drop, "/usr/bin/python3", "-c", SWAP, theirs, outside])
+        try:
+            for _ in range(15):
+                with contextlib.suppress(OSError):
+                    unpack(tmp_path / "archive.ffr", theirs, force=force)
+                if not force:
+                    subprocess.run(["find", theirs, "-mindepth", "1", "-delete"], capture_output=True)
+        finally:
+            swapping.kill()
+            swapping.wait()
+    assert tree(outside) == before
 
 
 def test_only_some_paths(archive, target):
@@ -181,6 +260,7 @@ def test_a_damaged_large_file_is_removed_again(tmp_path, target):
     assert os.listdir(target) == [MARKER_NAME]
 
 
+@pytest.mark.semantics("unpack-marked")
 def test_the_marker_is_there_while_files_are_written(archive, target):
     seen = []
     unpack(archive, target, progress=lambda done, *_: seen.append(done and sorted(os.listdir(target))))
@@ -195,6 +275,7 @@ def test_an_archive_that_has_the_name_of_the_marker(source, target, tmp_path):
     assert tree(target) == tree(source)
 
 
+@pytest.mark.semantics("unpack-marked")
 def test_a_full_disk_leaves_whole_files_and_the_marker(small_disk, tmp_path):
     source = tmp_path / "source"
     source.mkdir()
