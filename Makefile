@@ -70,15 +70,21 @@ fuzz:  ## search for archives and indexes that break their readers; FUZZ_SECONDS
 	@scripts/setup fuzz
 	set -e; for target in header tree index; do .venv-fuzz/bin/python -m tests.fuzz $$target $(FUZZ_SECONDS); done
 
+audit:  ## ask PyPI's advisories about every pinned version; needs pypi.org itself, a mirror does not have them
+	@scripts/setup audit
+	set -e; for pins in requirements/*.txt; do \
+		.venv-audit/bin/pip-audit --strict --disable-pip --require-hashes --requirement $$pins; done
+
 requirements: setup  ## pin the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/python -m pip install --quiet uv
 	$(PIN) --extra fuse --extra test --extra dask --extra lint --output-file requirements/test.txt
 	$(PIN) --extra fuse --extra dask --extra bench --constraint requirements/test.txt --output-file requirements/bench.txt
 	$(PIN) --extra fuzz --constraint requirements/test.txt --output-file requirements/fuzz.txt
+	$(PIN) --extra audit --constraint requirements/test.txt --output-file requirements/audit.txt
 
 clean:  ## remove what the other targets made here
-	rm -rf .venv .venv-bench .venv-fuzz build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-bench .venv-fuzz .venv-audit build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak soak-systemd fuzz lint man bench \
+.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak soak-systemd fuzz audit lint man bench \
 	bench-quick requirements clean
