@@ -27,6 +27,8 @@ COMMANDS = (["ls", "-R"], ["ls", "--json"], ["info"], ["verify"], ["index"], ["c
 
 BASE_BYTES = 64 << 20
 BYTES_PER_BYTE = 80
+BOMB_BYTES = 3 << 20
+CPU_SECONDS = 10  # to open a bomb: what is promised is 3, and beside it Python starts
 
 
 def test_the_corpus_is_what_its_script_makes():
@@ -110,15 +112,15 @@ print((peak_kib() - before) * 1024)
 """
 
 
-@pytest.mark.semantics("memory-bound")
-@pytest.mark.timeout(120)
+@pytest.mark.semantics("memory-bound", "hostile")
 @pytest.mark.parametrize("bomb", BOMBS)
-def test_memory_stays_within_a_multiple_of_the_archive_s_size(tmp_path, bomb):
+def test_time_and_memory_stay_within_a_multiple_of_the_archive_s_size(tmp_path, bomb):
     archive = tmp_path / "bomb.ffr"
-    archive.write_bytes(BOMBS[bomb](3 << 20))
+    archive.write_bytes(BOMBS[bomb](BOMB_BYTES))
     done = subprocess.run(
-        [sys.executable, "-c", MEASURE, archive], capture_output=True, text=True, env=environment(), timeout=100
-    )
+        [sys.executable, "-c", MEASURE, archive], capture_output=True, text=True, env=environment(),
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS)),
+    )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
     assert int(done.stdout) < BASE_BYTES + BYTES_PER_BYTE * archive.stat().st_size
 

@@ -60,6 +60,26 @@ def test_a_user_mounts_reads_and_unmounts(folder):
     wait_until(lambda: f"{place} is unmounted\n" in log.read_text(), "the daemon has ended")
 
 
+@pytest.mark.semantics("owner-only")
+def test_neither_root_nor_another_user_sees_anything_of_a_user_s_mount(folder):
+    place = folder / "mnt"
+    places = " ".join(f"{place}/{name}" for name in ("", "a.txt", ".ffrfs", ".ffrfs/stats", ".ffrfs/metrics"))
+    looks = f"for p in {places}; do ls $p; cat $p; stat $p; head -c 1 $p; done"
+    other = ["setpriv", "--reuid=12345", "--regid=12345", "--clear-groups", "sh", "-c", looks]
+    done = run(
+        folder,
+        user("-m", "ffrfs", "mount", folder / "a.ffr", place, "--log", "/dev/null"),
+        "set +x",
+        "exec 2>&1",
+        shlex.join(["sh", "-c", looks]),
+        shlex.join(other),
+        user("-m", "ffrfs", "umount", place),
+    )
+    lines = done.stdout.splitlines()
+    assert len(lines) == 2 * 5 * 4, done
+    assert all(line.endswith(": Permission denied") for line in lines), done
+
+
 def test_a_user_runs_a_job_in_a_namespace_of_its_own(folder):
     place = folder / "mnt"
     script = f"id -u; cat {place}/a.txt; exit 3"
