@@ -24,7 +24,7 @@ def changeable_by_others(path: str) -> str | None:
     write with their own rights. That a group can write to a folder is taken for root's wish. What does not exist is
     nobody's. Raises: OSError.
     """
-    if os.geteuid() != 0:
+    if not _is_root():
         return None
     with contextlib.suppress(FileNotFoundError):
         for step, _, theirs, inside_theirs in _steps(os.path.abspath(path)):
@@ -37,9 +37,9 @@ def open_folder(path: str) -> int:
     """Open a folder as a place (O_PATH), which stays the same whatever is renamed meanwhile.
 
     For root, no link is followed that is in a folder which an ordinary user can write to.
-    Returns: the descriptor. Raises: PermissionError with the link's path; OSError.
+    Returns: the descriptor. Raises: OSError, EPERM and the link's path for such a link.
     """
-    if os.geteuid() != 0:
+    if not _is_root():
         return os.open(path, _PLACE)
     at = "/"
     for step, is_link, theirs, _ in _steps(os.path.abspath(path)):
@@ -47,6 +47,14 @@ def open_folder(path: str) -> int:
             raise PermissionError(errno.EPERM, os.strerror(errno.EPERM), step)
         at = at if is_link else step
     return _open_without_links(at)
+
+
+def _is_root() -> bool:
+    """Whether this process is root's. Root of a user namespace is not: it has the rights of the user who made it."""
+    if os.geteuid() != 0:
+        return False
+    with open("/proc/self/uid_map", encoding="ascii") as lines:
+        return lines.read().split() == ["0", "0", str(2**32 - 1)]
 
 
 def _open_without_links(path: str) -> int:

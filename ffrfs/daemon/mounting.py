@@ -23,7 +23,7 @@ from ffrfs.daemon.mountpoint import (
     Mount,
     check_mountpoint,
     clean_stale,
-    find_mount,
+    mount_on,
     open_mountpoint,
     unmount_made,
 )
@@ -163,7 +163,7 @@ def _mount(operations: ArchiveOperations, loop: FuseLoop, mount: PreparedMount) 
     name = f"/proc/self/fd/{place}" if os.geteuid() == 0 else mount.mountpoint
     try:
         pyfuse3.init(operations, name, _fuse_options(mount))
-        made = find_mount(os.readlink(f"/proc/self/fd/{place}"))
+        made = mount_on(place)
     except RuntimeError as error:
         raise MountError(_why_not_mounted(mount.mountpoint, mount.options)) from error
     finally:

@@ -22,6 +22,7 @@ __all__ = [
     "is_dead",
     "is_mounted",
     "list_mounts",
+    "mount_on",
     "open_mountpoint",
     "unmount",
     "unmount_made",
@@ -103,8 +104,8 @@ def is_dead(mountpoint: str) -> bool:
 def clean_stale(mountpoint: str) -> bool:
     """Unmount a dead mount of ffrfs at this path; returns whether there was one."""
     cleaned = False
-    while find_mount(mountpoint) is not None and is_dead(mountpoint):
-        unmount(mountpoint)
+    while (mount := find_mount(mountpoint)) is not None and is_dead(mount.mountpoint):
+        unmount_made(mount)
         cleaned = True
     return cleaned
 
@@ -141,13 +142,19 @@ def open_mountpoint(mountpoint: str) -> int:
     """Open a mount point as a place, so that nobody makes root mount elsewhere. Raises: MountError."""
     try:
         return open_folder(mountpoint)
-    except PermissionError as error:
+    except OSError as error:
+        if error.errno != errno.EPERM:
+            raise MountError(f"mount point {mountpoint} cannot be used: {error.strerror}") from None
         raise MountError(
             f"mount point {mountpoint} leads through {error.filename}, a link that other users can change: name the"
             " folder that it leads to"
         ) from None
-    except OSError as error:
-        raise MountError(f"mount point {mountpoint} cannot be used: {error.strerror}") from None
+
+
+def mount_on(place: int) -> Mount | None:
+    """The topmost mount of ffrfs on a mount point that was opened before it was made, or None."""
+    path = os.readlink(f"/proc/self/fd/{place}")
+    return next((mount for mount in reversed(list_mounts()) if mount.mountpoint == path), None)
 
 
 def unmount(mountpoint: str) -> None:

@@ -1,6 +1,8 @@
 """Which paths root may follow."""
 
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -85,3 +87,13 @@ def test_links_in_a_circle(place):
 def test_others_than_root_follow_what_they_like(place, monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: NOBODY)
     assert changeable_by_others(f"{place}/theirs/file") is None
+
+
+def test_root_of_a_user_namespace_is_an_ordinary_user(place):
+    """To it, the folders of root itself are somebody else's."""
+    script = "import sys; from ffrfs.archive.ownership import *; print(changeable_by_others(sys.argv[1]))"
+    command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", script, place / "theirs" / "file"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode and "unshare" in done.stderr:
+        pytest.skip(f"there can be no user namespaces here: {done.stderr.strip()}")
+    assert (done.stdout, done.stderr) == ("None\n", "")
