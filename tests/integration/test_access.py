@@ -165,10 +165,11 @@ import contextlib, os, random, sys, time
 theirs, precious = sys.argv[1:]
 os.chdir(theirs)
 while True:
-    time.sleep(random.random() / 100)
+    time.sleep(random.random() / 50)
     with contextlib.suppress(OSError):
         os.rename("dir", "real")
         os.symlink(precious, "dir")
+    time.sleep(random.random() / 50)
     with contextlib.suppress(OSError):
         os.unlink("dir")
         os.rename("real", "dir")
