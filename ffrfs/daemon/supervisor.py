@@ -78,7 +78,7 @@ class Supervisor:
             except OSError as error:
                 if error.errno not in _NO_DESCRIPTORS:
                     raise
-                logger.error("supervisor of %s: %s; trying again", self._mountpoint, error)
+                logger.error("supervisor of %s: %s; trying again", self._mount.mountpoint, error)
                 time.sleep(_SHORTAGE_SECONDS)
         notify("STOPPING=1", "STATUS=unmounted")
         self._stop_processes()
