@@ -259,7 +259,7 @@ class Model(RuleBasedStateMachine):
         path = os.path.join(above, name)
         if path == b".ffrfs":  # the statistics, which the mount alone has
             return
-        shown, real = (outcome(lambda name=name: os.stat(name).st_mode & stat.S_IFMT(-1)) for name in self._both(path))
+        shown, real = (outcome(lambda name=name: stat.S_IFMT(os.stat(name).st_mode)) for name in self._both(path))
         assert shown == real
         inode = outcome(self._reader.inode, path)
         assert inode == real if isinstance(real, str) else isinstance(inode, int)
