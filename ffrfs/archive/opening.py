@@ -10,7 +10,7 @@ from ffrfs.archive.sidecar import find_sidecar, save_sidecar
 from ffrfs.archive.tree import Tree, numbered_tree, parse_tree
 from ffrfs.errors import ChecksumError
 
-__all__ = ["build", "is_packed_folder", "load_index", "load_records"]
+__all__ = ["build", "build_and_keep", "is_packed_folder", "load_index", "load_records"]
 
 # Below this many rows building takes milliseconds, and a file beside the archive would be litter.
 _KEEP_ROWS = 10_000
@@ -25,10 +25,17 @@ def load_index(shards: Shards) -> Index:
     found = find_sidecar(shards)
     if found is not None:
         return found[1]
-    index = build(shards)
-    if len(index) >= _KEEP_ROWS and save_sidecar(index, shards) is not None:
-        found = find_sidecar(shards)  # the same, but mapped, so that all processes share it
+    index = build_and_keep(shards)
+    found = find_sidecar(shards)  # the same, but mapped, so that all processes share it
     return found[1] if found is not None else index
+
+
+def build_and_keep(shards: Shards) -> Index:
+    """Build the index and, if it is a large one, keep it in a sidecar. Raises as `load_index`."""
+    index = build(shards)
+    if len(index) >= _KEEP_ROWS:
+        save_sidecar(index, shards)
+    return index
 
 
 def load_records(shards: Shards) -> Records:

@@ -11,7 +11,8 @@ in this grammar, and refuses everything else before anything is built.
     value     = BININT1 | BININT2 | BININT | directory
     memo      = MEMOIZE | BINPUT | LONG_BINPUT          get = BINGET | LONG_BINGET
 
-Runs of files, which nearly all of a tree is, are read by one small loop; numpy does the rest (`tree`).
+Runs of files, which nearly all of a tree is, are read by one small loop, or at once where they are alike; numpy does
+the rest (`tree`).
 Source of the opcodes: CPython Lib/pickletools.py.
 """
 
@@ -21,6 +22,7 @@ from array import array
 from collections.abc import Callable
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ffrfs.errors import FormatError
 
@@ -37,6 +39,9 @@ _INT_BYTES = bytes({BININT1: 2, BININT2: 3, BININT: 5}.get(op, 0) for op in rang
 _GLOBAL_TEXT = b"ccollections\nOrderedDict\n"
 # What the memo holds where it does not hold the position of a string.
 _MEMO_CLASS, _MEMO_OTHER = -1, -2
+# After so many files found one by one those that are alike are looked for at once; in vain, and it waits for more.
+_PATIENCE, _MOST_PATIENCE = 32, 512
+_ALIKE_AT_ONCE = 1024  # a pickle's batch has a thousand
 
 
 class _Directory:
@@ -93,6 +98,7 @@ class PickledTree:
         self.directories = 0
         self.memo = array("q")  # positions of strings, or one of the constants above
         self.stack: list[_StackValue] = []
+        self._patience = _PATIENCE
 
     def error(self, problem: str, position: int) -> FormatError:
         """The error for something wrong at a position of the blob."""
@@ -190,12 +196,29 @@ class PickledTree:
     def _files(self, p: int) -> int:
         """Take as many `name memo integer` in their usual form as follow p; returns the position after them.
 
-        Nearly all of a tree is this, so it is the one loop that has to be quick.
+        Nearly all of a tree is this, so it has to be quick.
         """
+        going = True
+        while going:
+            found, p = self._next_files(p)
+            going = len(found) == self._patience
+            self._take_files(np.array(found, np.int64))
+            if going:
+                alike = self._files_alike(found[-1], p)
+                if len(alike):
+                    self._take_files(alike)
+                    p = int(alike[-1]) + p - found[-1]
+                self._patience = _PATIENCE if len(alike) >= _PATIENCE else min(2 * self._patience, _MOST_PATIENCE)
+        return p
+
+    def _next_files(self, p: int) -> tuple[list[int], int]:
+        """The positions of at most `_patience` files that follow p, found one by one, and the position after them."""
         b, int_bytes = self.blob, _INT_BYTES
         found: list[int] = []
         append = found.append
-        while b[p] == SHORT_BINUNICODE:
+        for _ in range(self._patience):
+            if b[p] != SHORT_BINUNICODE:
+                break
             q = p + 2 + b[p + 1]
             if b[q] != _MEMOIZE:
                 break
@@ -204,12 +227,24 @@ class PickledTree:
                 break
             append(p)
             p = q + 1 + size
-        at = np.array(found, np.int64)
+        return found, p
+
+    def _files_alike(self, model: int, p: int) -> NDArray[np.int64]:
+        """The positions of the files that follow p and are as the one at `model`, which ends at p: with names of one
+        length and numbers of one size, as whole archives have them."""
+        size = p - model
+        count = min(_ALIKE_AT_ONCE, (len(self.text) - p) // size)
+        name_end = 2 + self.blob[model + 1]
+        opcodes = [0, 1, name_end, name_end + 1]  # and, second, the length of the name
+        rows = self.text[p : p + count * size].reshape(count, size)
+        others = np.flatnonzero((rows[:, opcodes] != self.text[model:p][opcodes]).any(axis=1))
+        return p + size * np.arange(others[0] if len(others) else count)
+
+    def _take_files(self, at: NDArray[np.int64]) -> None:
         positions = at.tobytes()
         self.names.frombytes(positions)
         self.memo.frombytes(positions)
         self.values.frombytes((at + 3 + self.text[at + 1]).tobytes())
-        return p
 
     def _name(self, p: int, size: int) -> int:
         if p + size > len(self.blob):

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import threading
+import weakref
+from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -20,17 +22,16 @@ from ffrfs.archive.records import Extent, Records
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.errors import ChecksumError
 
-__all__ = ["FileReader", "RecordReader", "check_record", "checksum_error", "merge_records", "span"]
+__all__ = ["FileReader", "RecordReader", "check_record", "checksum_error"]
 
 Bytes = NDArray[np.uint8]
-_Job = tuple[list[int], Extent, Bytes]  # record numbers that are one read, where they lie, where they go
+_Job = tuple[Extent, list[int], Bytes]  # one read: where the bytes lie, the records there, where the bytes go
 _Pieces = list[tuple[int, Bytes]]  # record numbers and their bytes
 
 MAX_THREADS = 32  # of one process; on storage with latency this is how many reads are under way at once
 _CORES = len(os.sched_getaffinity(0))
 _PART_BYTES = 1 << 21  # of a batch that is in memory: below this another thread is not worth waking
-GAP_BYTES = 1 << 16  # a hole that is cheaper to read over than to seek over
-EXTENT_BYTES = 1 << 23  # where merging stops, so that a large batch still is several reads in parallel
+_SPARE_BYTES = 1 << 26  # of memory that is kept for the next batch
 
 
 def check_record(
@@ -61,33 +62,6 @@ def checksum_error(shards: Shards, records: Records, record: int, actual: int, n
     )
 
 
-def merge_records(records: Records, numbers: Iterable[int]) -> list[list[int]]:
-    """Group record numbers so that each group is one read.
-
-    Args: numbers, in any order, each once. Returns: groups in archive order; the records of a group lie in one shard,
-    with holes of at most `GAP_BYTES` between them and about `EXTENT_BYTES` together. Cost: O(n log n), no I/O.
-    """
-    groups: list[list[int]] = []
-    end = begin = last_shard = -1
-    for record in sorted(numbers):
-        shard, offset, length = records.extent(record)
-        near = shard == last_shard and 0 <= offset - end <= GAP_BYTES
-        if near and offset - begin < EXTENT_BYTES:
-            groups[-1].append(record)
-        else:
-            groups.append([record])
-            begin, last_shard = offset, shard
-        end = offset + length
-    return groups
-
-
-def span(records: Records, group: list[int]) -> Extent:
-    """The extent of a group of records as `merge_records` makes them, holes included."""
-    shard, begin, _ = records.extent(group[0])
-    _, last, length = records.extent(group[-1])
-    return Extent(shard, begin, last + length - begin)
-
-
 class RecordReader:
     """Reads records of open shards.
 
@@ -99,12 +73,13 @@ class RecordReader:
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = 0
         self._lock = threading.Lock()
+        self._spare: deque[Bytes] = deque(maxlen=1)
 
     def read_one(self, record: int) -> Bytes:
         """The bytes of one record, shape (length,). Raises: IndexError, ChecksumError, TruncatedError, OSError."""
         shard, offset, length = self.records.extent(record)
         buffer = np.empty(length, np.uint8)
-        self.shards.read_into(shard, offset, buffer.data)
+        self.shards.read_into(shard, offset, buffer)
         if self.check:
             check_record(self.shards, self.records, record, buffer)
         return buffer
@@ -114,21 +89,35 @@ class RecordReader:
 
         Sorted by place and merged into extents; those that are in the page cache are read at once, the others in
         parallel. The results are views of one buffer: memory that is taken at once and in large pages costs a fraction
-        of what an allocation for each record does.
+        of what an allocation for each record does, and is used again for the next batch once all of them are gone.
         Raises as `read_one`, the first error met.
         """
-        groups = merge_records(self.records, set(numbers))
-        spans = [span(self.records, group) for group in groups]
-        buffer = np.empty(sum(extent.length_bytes for extent in spans), np.uint8)
-        ends = np.cumsum([extent.length_bytes for extent in spans], dtype=np.int64).tolist()
-        jobs = [
-            (group, extent, buffer[end - extent.length_bytes : end])
-            for group, extent, end in zip(groups, spans, ends, strict=True)
-        ]
+        merged = self.records.merge(set(numbers))
+        total_bytes = sum(extent.length_bytes for extent, _ in merged)
+        buffer = self._memory(total_bytes)
+        jobs: list[_Job] = []
+        end = 0
+        for extent, group in merged:
+            begin, end = end, end + extent.length_bytes
+            jobs.append((extent, group, buffer[begin:end]))
         results: dict[int, Bytes] = {}
-        for pieces in self._read_all(jobs, len(buffer)):
+        for pieces in self._read_all(jobs, total_bytes):
             results.update(pieces)
         return [results[record] for record in numbers]
+
+    def _memory(self, size_bytes: int) -> Bytes:
+        """Memory for a batch: that of an earlier one, whose pages are there, if nobody has a view of it any more."""
+        try:
+            memory = self._spare.pop()
+        except IndexError:
+            memory = np.empty(0, np.uint8)
+        if len(memory) < size_bytes:
+            memory = np.empty(size_bytes, np.uint8)
+        # Through a memoryview, so that views hold this array and not the memory itself: its end is theirs.
+        lent = np.frombuffer(memory.data, np.uint8)
+        if len(memory) <= _SPARE_BYTES:
+            weakref.finalize(lent, self._spare.append, memory).atexit = False
+        return lent
 
     def _read_all(self, jobs: list[_Job], total_bytes: int) -> Iterator[_Pieces]:
         """Do all jobs: first what is in the page cache, by as many threads as that is worth, then the rest, each in a
@@ -154,33 +143,37 @@ class RecordReader:
         """Do the jobs whose bytes are in the page cache; returns their records, and the other jobs."""
         pieces: _Pieces = []
         cold = []
-        for group, extent, part in jobs:
+        descriptors = self.shards.descriptors
+        for job in jobs:
+            (shard, offset, length), _, part = job
             try:
-                descriptor = self.shards.descriptors[extent.shard]
-                count = os.preadv(descriptor, [part.data], extent.offset_bytes, os.RWF_NOWAIT)
+                count = os.preadv(descriptors[shard], (part,), offset, os.RWF_NOWAIT)
             except OSError:  # EAGAIN: not in the page cache; EOPNOTSUPP: storage that cannot tell
                 count = -1
-            if count == extent.length_bytes:
-                pieces += self._cut(group, extent, part)
+            if count == length:
+                self._cut(job, pieces)
             else:
-                cold.append((group, extent, part))
+                cold.append(job)
         return pieces, cold
 
     def _read_extent(self, job: _Job) -> _Pieces:
-        group, extent, part = job
-        self.shards.read_into(extent.shard, extent.offset_bytes, part.data)
-        return self._cut(group, extent, part)
+        extent, _, part = job
+        pieces: _Pieces = []
+        self.shards.read_into(extent.shard, extent.offset_bytes, part)
+        self._cut(job, pieces)
+        return pieces
 
-    def _cut(self, group: list[int], extent: Extent, part: Bytes) -> _Pieces:
-        """The records of a group, as views of the bytes of its extent; each checked."""
-        results = []
+    def _cut(self, job: _Job, pieces: _Pieces) -> None:
+        """Append the records of a job, as views of the bytes of its extent; each checked."""
+        (_, begin, _), group, part = job
         for record in group:
-            _, offset, length = self.records.extent(record)
-            content = part[offset - extent.offset_bytes : offset - extent.offset_bytes + length]
+            content = part
+            if len(group) > 1:
+                _, offset, length = self.records.extent(record)
+                content = part[offset - begin : offset - begin + length]
             if self.check:
                 check_record(self.shards, self.records, record, content)
-            results.append((record, content))
-        return results
+            pieces.append((record, content))
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,9 @@ from ffrfs.archive.layout import Header
 from ffrfs.errors import RecordIndexError
 
 __all__ = ["Extent", "Records"]
+
+GAP_BYTES = 1 << 16  # a hole that is cheaper to read over than to seek over
+EXTENT_BYTES = 1 << 23  # where merging stops, so that a large batch still is several reads in parallel
 
 
 class Extent(NamedTuple):
@@ -46,9 +49,9 @@ class Records:
     def of_headers(cls, headers: Sequence[Header]) -> Records:
         """The records of an archive with these shard headers, in order."""
         return cls(
-            np.concatenate([h.offsets[:-1] for h in headers]),
-            np.concatenate([np.diff(h.offsets) for h in headers]),
-            np.concatenate([h.checksums for h in headers]),
+            _joined([h.offsets[:-1] for h in headers]),
+            _joined([np.diff(h.offsets) for h in headers]),
+            _joined([h.checksums for h in headers]),
             np.cumsum([0, *(h.n for h in headers)], dtype=np.int64),
         )
 
@@ -76,3 +79,32 @@ class Records:
     def checksum(self, record: int) -> int:
         """The CRC32 that the header gives for the record."""
         return self._checksums[record]
+
+    def merge(self, numbers: Iterable[int]) -> list[tuple[Extent, list[int]]]:
+        """Group records so that each group is one read.
+
+        Args: numbers, in any order, each once. Returns: the extents in archive order, holes included, and the records
+        of each; these lie in one shard, with holes of at most `GAP_BYTES` between them and about `EXTENT_BYTES`
+        together. Cost: O(n log n), no I/O.
+        """
+        ordered = sorted(numbers)
+        offsets, lengths = self.offsets[ordered].tolist(), self.lengths[ordered].tolist()
+        merged: list[tuple[Extent, list[int]]] = []
+        group: list[int] = []
+        begin = end = last_shard = -1
+        for record, offset, length in zip(ordered, offsets, lengths, strict=True):
+            shard = self.shard(record)
+            near = shard == last_shard and 0 <= offset - end <= GAP_BYTES and offset - begin < EXTENT_BYTES
+            end = offset + length
+            if near:
+                group.append(record)
+                merged[-1] = Extent(shard, begin, end - begin), group
+            else:
+                begin, last_shard, group = offset, shard, [record]
+                merged.append((Extent(shard, begin, length), group))
+        return merged
+
+
+def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:
+    """The parts one behind the other; the only part itself, which saves a large copy."""
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -13,6 +13,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ffrfs.archive.layout import PREFIX_BYTES, Header, decode_header, header_bytes, record_count
 from ffrfs.errors import FormatError, TruncatedError
 
@@ -110,14 +113,15 @@ class Shards:
             raise FormatError(
                 self.paths[shard], f"{length_bytes} bytes at byte {offset_bytes} are more than memory can hold"
             ) from None
-        self.read_into(shard, offset_bytes, memoryview(buffer))
+        self.read_into(shard, offset_bytes, buffer)
         return buffer
 
-    def read_into(self, shard: int, offset_bytes: int, buffer: memoryview) -> None:
+    def read_into(self, shard: int, offset_bytes: int, buffer: bytearray | memoryview | NDArray[np.uint8]) -> None:
         """Fill a buffer from a shard. Raises as `read`."""
-        fd, done = self.descriptors[shard], 0
+        fd = self.descriptors[shard]
+        done = os.preadv(fd, (buffer,), offset_bytes)
         while done < len(buffer):
-            count = os.preadv(fd, [buffer[done:]], offset_bytes + done)
+            count = os.preadv(fd, (memoryview(buffer)[done:],), offset_bytes + done)
             if count == 0:
                 end = offset_bytes + done
                 raise TruncatedError(

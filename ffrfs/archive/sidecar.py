@@ -5,7 +5,7 @@
     8           4     version, uint32
     12          4     h, the size of the JSON header, uint32
     16          4     CRC32 of the JSON header
-    20          h     {"stamps": [[name, size, mtime_ns, checksum], …], "arrays": {name: [offset, count]}, "crc": …}
+    20          h     {"stamps": [[name, size, mtime_ns, checksum], …], "arrays": {name: [offset, count, CRC32]}}
     …                 the arrays of `Index.ARRAYS`, little-endian, each at a multiple of 64 bytes
 
 It lies beside the archive, else in the user's cache folder. It is used only if its stamps are those of the shards that
@@ -48,7 +48,6 @@ _MAGIC = b"ffrfsidx"
 _PREFIX = struct.Struct("<8sIII")
 _ALIGNMENT = 64
 _MAX_HEADER_BYTES = 1 << 24
-_CRC_CHUNK_BYTES = 1 << 26
 
 
 class UnusableSidecar(Exception):
@@ -150,29 +149,19 @@ def _map_arrays(fd: int, shards: Shards) -> dict[str, NDArray[Any]]:
     stamps = [list(astuple(shards.stamp(shard))) for shard in range(len(shards.paths))]
     if header["stamps"] != stamps or not all(stamp[3] for stamp in stamps):
         raise UnusableSidecar("the archive has changed since it was made")
-    begin = _aligned(_PREFIX.size + header_size)
-    if _payload_crcs(view, begin) != header["crcs"]:
+    arrays: dict[str, NDArray[Any]] = {}
+    for name, dtype in Index.ARRAYS.items():
+        offset, count, _ = header["arrays"][name]
+        arrays[name] = np.frombuffer(view, dtype, count, offset)
+    if _crcs(arrays) != [header["arrays"][name][2] for name in arrays]:
         raise UnusableSidecar("its checksum is wrong")
-    arrays: dict[str, NDArray[Any]] = {
-        name: np.frombuffer(view, dtype, header["arrays"][name][1], header["arrays"][name][0])
-        for name, dtype in Index.ARRAYS.items()
-    }
     return arrays
 
 
-def _payload_crcs(view: mmap.mmap, begin: int) -> list[int]:
-    """CRC32 of each 64 MiB of the arrays; the CRC does not hold the GIL, so two cores check twice as fast."""
-    chunks = [(at, min(at + _CRC_CHUNK_BYTES, len(view))) for at in range(begin, len(view), _CRC_CHUNK_BYTES)]
-    with memoryview(view) as whole:
-
-        def crc(chunk: tuple[int, int]) -> int:
-            with whole[chunk[0] : chunk[1]] as part:
-                return crc32(part)
-
-        if len(chunks) < 2:
-            return list(map(crc, chunks))
-        with ThreadPoolExecutor(min(len(chunks), os.cpu_count() or 1)) as pool:
-            return list(pool.map(crc, chunks))
+def _crcs(arrays: dict[str, NDArray[Any]]) -> list[int]:
+    """The CRC32 of each array; it does not hold the GIL, so two cores take half the time."""
+    with ThreadPoolExecutor(min(len(arrays), os.cpu_count() or 1)) as pool:
+        return list(pool.map(crc32, arrays.values()))
 
 
 @contextlib.contextmanager
@@ -201,29 +190,28 @@ def _archive_folder(path: str, shards: Shards) -> Iterator[str]:
 
 
 def _write(path: str, index: Index, stamps: list[tuple[object, ...]], shards: Shards) -> None:
-    places, end = {}, 0
-    for name in Index.ARRAYS:
-        places[name] = (end, len(index.arrays[name]))
-        end = _aligned(end + index.arrays[name].nbytes)
-    payload = bytearray(end)
-    for name, (at, _) in places.items():
-        array = index.arrays[name]
-        payload[at : at + array.nbytes] = array.tobytes()
-    crcs = [crc32(memoryview(payload)[at : at + _CRC_CHUNK_BYTES]) for at in range(0, end, _CRC_CHUNK_BYTES)]
+    arrays = {name: index.arrays[name] for name in Index.ARRAYS}
+    crcs = _crcs(arrays)
+    places, end = [], 0
+    for array in arrays.values():
+        places.append(end)
+        end = _aligned(end + array.nbytes)
 
     def header(begin: int) -> bytes:
-        arrays = {name: [begin + at, count] for name, (at, count) in places.items()}
-        return json.dumps({"stamps": stamps, "arrays": arrays, "crcs": crcs}).encode()
+        described = zip(arrays, places, crcs, strict=True)
+        entries = {name: [begin + at, len(arrays[name]), crc] for name, at, crc in described}
+        return json.dumps({"stamps": stamps, "arrays": entries}).encode()
 
     # Where the arrays begin depends on the header's size, which depends on the digits of where they begin: leave room.
     begin = _aligned(_PREFIX.size + len(header(end)) + _ALIGNMENT)
     text = header(begin).ljust(begin - _PREFIX.size)
     pending = PendingFile(path)
     try:
-        os.write(pending.fd, _PREFIX.pack(_MAGIC, VERSION, len(text), crc32(text)) + text)
-        view = memoryview(payload)
-        while view:
-            view = view[os.write(pending.fd, view) :]
+        with open(pending.fd, "wb", closefd=False) as stream:
+            stream.write(_PREFIX.pack(_MAGIC, VERSION, len(text), crc32(text)) + text)
+            for at, array in zip(places, arrays.values(), strict=True):
+                stream.seek(begin + at)
+                stream.write(array.data)
         # For those who can read the archive.
         os.fchmod(pending.fd, os.fstat(shards.descriptors[0]).st_mode & 0o444 | 0o600)
         pending.commit()

@@ -7,6 +7,7 @@ rest.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ __all__ = ["MAX_DEPTH", "MAX_NAME_BYTES", "Tree", "numbered_tree", "parse_tree"]
 
 MAX_NAME_BYTES = 255  # what Linux allows, so a longer one could never be looked up
 _MAX_TEXT_BYTES = 3 * MAX_NAME_BYTES  # as it stands in the pickle, where a byte may be a surrogate of three
+# Handled at once, so that what is needed meanwhile stays in the processor's cache.
+_CHUNK_ENTRIES, _CHUNK_BYTES = 1 << 16, 1 << 20
 MAX_DEPTH = 2048  # directories below each other; a path of PATH_MAX bytes has no more
 
 
@@ -26,17 +29,16 @@ class Tree:
 
     owner[e]: the directory it is in, directories being numbered from 0, the root, in the order they were begun;
     text[starts[e] : starts[e] + lengths[e]]: its name, as the bytes a file system would show;
-    records[e]: its record number, or -1 if it is a directory, whose number is then children[e] (else -1).
+    records[e]: its record number, or -1 - d for the directory number d.
 
     All arrays have shape (entries,); `directories` counts the directories, the root included.
     """
 
-    owner: NDArray[np.int64]
+    owner: NDArray[np.int32]
     text: NDArray[np.uint8]
     starts: NDArray[np.int64]
-    lengths: NDArray[np.int64]
-    records: NDArray[np.int64]
-    children: NDArray[np.int64]
+    lengths: NDArray[np.int32]
+    records: NDArray[np.int32]
     directories: int
 
 
@@ -53,18 +55,16 @@ def parse_tree(path: str, blob: bytes, begin: int, n_records: int, file_offset: 
     parser.parse()
     names = np.frombuffer(parser.names, np.int64)
     values = np.frombuffer(parser.values, np.int64)
-    text = parser.text
     owner = _owners(parser, len(names))
-    records = np.where(values < 0, -1, _integers(text, np.maximum(values, 0)))
-    wrong = np.flatnonzero((values >= 0) & ((records < 0) | (records >= n_records)))
-    if len(wrong):
-        raise parser.error(
-            f"record number {records[wrong[0]]} is outside the archive's 0 to {n_records - 1}", int(values[wrong[0]])
-        )
-    children = np.where(values < 0, -1 - values, -1)
-    _check_depth(parser, owner, children)
-    text, starts, lengths = _texts(parser, text, names)
-    return Tree(owner, text, starts, lengths, records, children, parser.directories)
+    records, lengths = np.empty(len(names), np.int32), np.empty(len(names), np.int32)
+    starts = np.empty(len(names), np.int64)
+    for begin in range(0, len(names), _CHUNK_ENTRIES):
+        chunk = slice(begin, begin + _CHUNK_ENTRIES)
+        records[chunk] = _records(parser, values[chunk], n_records)
+        starts[chunk], lengths[chunk] = _extents(parser, names[chunk])
+    _check_depth(parser, owner, records)
+    text = _decode_surrogates(parser, starts, lengths)
+    return Tree(owner, text, starts, lengths, records, parser.directories)
 
 
 def numbered_tree(n_records: int) -> Tree:
@@ -73,84 +73,92 @@ def numbered_tree(n_records: int) -> Tree:
     numbers = np.arange(n_records, dtype=np.int64)
     digits = (numbers[:, None] // 10 ** np.arange(width - 1, -1, -1, dtype=np.int64)) % 10
     return Tree(
-        owner=np.zeros(n_records, np.int64),
+        owner=np.zeros(n_records, np.int32),
         text=(digits + ord("0")).astype(np.uint8).ravel(),
         starts=numbers * width,
-        lengths=np.full(n_records, width, np.int64),
-        records=numbers,
-        children=np.full(n_records, -1, np.int64),
+        lengths=np.full(n_records, width, np.int32),
+        records=numbers.astype(np.int32),
         directories=1,
     )
 
 
-def _owners(parser: PickledTree, entries: int) -> NDArray[np.int64]:
+def _owners(parser: PickledTree, entries: int) -> NDArray[np.int32]:
     spans = np.frombuffer(parser.spans, np.int64).reshape(-1, 3)
     spans = spans[np.argsort(spans[:, 0], kind="stable")]
     lengths = spans[:, 1] - spans[:, 0]
     if int(lengths.sum()) != entries:
         raise parser.error("it has names that belong to no directory", len(parser.blob))
-    return np.asarray(np.repeat(spans[:, 2], lengths), np.int64)
+    return np.repeat(spans[:, 2].astype(np.int32), lengths)
 
 
-def _integers(text: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Decode the integer opcodes at these positions."""
-    padded = np.concatenate([text, np.zeros(5, np.uint8)])
-    op = padded[at]
-    wide = _four_bytes(padded, at + 1)
-    wide[op == BININT1] &= 0xFF
-    wide[op == BININT2] &= 0xFFFF
-    return np.asarray(np.where((op == BININT) & (wide > 0x7FFFFFFF), wide - 0x100000000, wide), np.int64)
+def _records(parser: PickledTree, values: NDArray[np.int64], n_records: int) -> NDArray[np.int64]:
+    """The record numbers at these positions; a negative one is the number of a directory and stays."""
+    opcodes = parser.text[np.maximum(values, 0)]
+    opcodes[values < 0] = 0
+    records = values.copy()
+    for opcode, dtype in ((BININT1, "u1"), (BININT2, "<u2"), (BININT, "<i4")):
+        entries = np.flatnonzero(opcodes == opcode)
+        records[entries] = _little_endian(parser.text, values[entries] + 1, dtype)
+    wrong = np.flatnonzero((values >= 0) & ((records < 0) | (records >= n_records)))
+    if len(wrong):
+        raise parser.error(
+            f"record number {records[wrong[0]]} is outside the archive's 0 to {n_records - 1}", int(values[wrong[0]])
+        )
+    return records
 
 
-def _four_bytes(text: NDArray[np.uint8], at: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The little-endian numbers of four bytes at these positions. Rows of a window are copied whole, which is several
-    times faster than gathering bytes."""
-    rows = np.lib.stride_tricks.sliding_window_view(text, 4)[at]
-    return rows.view("<u4").ravel().astype(np.int64)
+def _little_endian(text: NDArray[np.uint8], at: NDArray[np.int64], dtype: str) -> NDArray[Any]:
+    """The little-endian numbers at these positions. Rows of a window are copied whole, which is several times faster
+    than gathering bytes."""
+    rows = np.lib.stride_tricks.sliding_window_view(text, np.dtype(dtype).itemsize)[at]
+    return rows.view(dtype).ravel()
 
 
-def _check_depth(parser: PickledTree, owner: NDArray[np.int64], children: NDArray[np.int64]) -> None:
-    entries = np.flatnonzero(children >= 0)
+def _check_depth(parser: PickledTree, owner: NDArray[np.int32], records: NDArray[np.int32]) -> None:
+    entries = np.flatnonzero(records < 0)
     if len(entries) != parser.directories - 1:
         raise parser.error("it has directories that are in no directory", len(parser.blob))
     depth = [0] * parser.directories
     # A directory is begun after the one it is in, so in this order the parent's depth is always known.
-    order = np.argsort(children[entries])
-    for child, parent in zip(children[entries][order].tolist(), owner[entries][order].tolist(), strict=True):
+    children = -1 - records[entries]
+    order = np.argsort(children)
+    for child, parent in zip(children[order].tolist(), owner[entries][order].tolist(), strict=True):
         depth[child] = depth[parent] + 1
     if max(depth) > MAX_DEPTH:
         raise parser.error(f"it is {max(depth)} directories deep, more than {MAX_DEPTH}", len(parser.blob))
 
 
-def _texts(
-    parser: PickledTree, text: NDArray[np.uint8], names: NDArray[np.int64]
-) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-    """Where each name's bytes lie. Bytes that were not UTF-8 when packed are stored as lone surrogates; names with
-    such are decoded and appended to the text."""
-    padded = np.concatenate([text, np.zeros(5, np.uint8)])
-    short = padded[names] == SHORT_BINUNICODE
-    starts = names + np.where(short, 2, 5)
-    lengths = np.where(short, padded[names + 1], 0).astype(np.int64)
+def _extents(parser: PickledTree, names: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where in the pickle the names with these opcodes begin, and their lengths."""
+    short = parser.text[names] == SHORT_BINUNICODE
+    lengths = parser.text[names + 1].astype(np.int64)
     long = np.flatnonzero(~short)
-    lengths[long] = _four_bytes(padded, names[long] + 1)
+    lengths[long] = _little_endian(parser.text, names[long] + 1, "<u4")
     too_long = np.flatnonzero(lengths > _MAX_TEXT_BYTES)
     if len(too_long):  # before any is decoded: one long text may be the name of many entries
         raise parser.error(
             f"a name has {lengths[too_long[0]]} bytes, allowed are 1 to {MAX_NAME_BYTES}", int(names[too_long[0]])
         )
+    return names + np.where(short, 2, 5), lengths
 
-    if 0xED not in parser.blob:  # no UTF-8 of a surrogate begins otherwise, and this is the quickest way to see it
-        return text, starts, lengths
-    surrogates = np.flatnonzero((text[:-1] == 0xED) & (text[1:] >= 0xA0))
+
+def _decode_surrogates(parser: PickledTree, starts: NDArray[np.int64], lengths: NDArray[np.int32]) -> NDArray[np.uint8]:
+    """Bytes of names that were not UTF-8 when packed are stored as lone surrogates. Names with such are decoded and
+    appended to the text, which is returned; where they begin and end is changed in place."""
+    text = parser.text
+    chunks = range(0, len(text), _CHUNK_BYTES)
+    begins = np.concatenate([at + np.flatnonzero(text[at : at + _CHUNK_BYTES] == 0xED) for at in chunks])
+    surrogates = begins[text[np.minimum(begins + 1, len(text) - 1)] >= 0xA0]
     if len(surrogates) == 0:
-        return text, starts, lengths
+        return text
+    # Most are bytes of numbers. One in a name is in that which begins last before it, since names do not overlap; and
+    # several entries may have one name.
     order = np.argsort(starts, kind="stable")
-    ends = (starts + lengths)[order]
-    # A name holds a surrogate if one begins at or after its start and before its end.
-    first = np.searchsorted(surrogates, starts[order])
-    holds = (first < len(surrogates)) & (surrogates[np.minimum(first, len(surrogates) - 1)] < ends)
+    before = order[np.maximum(np.searchsorted(starts[order], surrogates, "right") - 1, 0)]
+    inside = (starts[before] <= surrogates) & (surrogates < starts[before] + lengths[before])
+    holds = np.flatnonzero(np.isin(starts, starts[before[inside]])) if inside.any() else ()
     appended = bytearray()
-    for entry in order[holds].tolist():
+    for entry in holds:
         raw = parser.blob[starts[entry] : starts[entry] + lengths[entry]]
         try:
             name = raw.decode("utf-8", "surrogatepass").encode("utf-8", "surrogateescape")
@@ -158,4 +166,4 @@ def _texts(
             raise parser.error("a name is not text", int(starts[entry])) from None
         starts[entry], lengths[entry] = len(text) + len(appended), len(name)
         appended += name
-    return np.concatenate([text, np.frombuffer(bytes(appended), np.uint8)]), starts, lengths
+    return np.concatenate([text, np.frombuffer(bytes(appended), np.uint8)])

@@ -14,7 +14,7 @@ import pyfuse3
 import trio
 
 from ffrfs.archive.index import Index
-from ffrfs.archive.opening import load_index
+from ffrfs.archive.opening import build_and_keep, load_index
 from ffrfs.archive.shards import Shards
 from ffrfs.archive.sidecar import find_sidecar
 from ffrfs.daemon.background import Foreground
@@ -105,7 +105,7 @@ def _load_index(shards: Shards) -> Index:
     child = os.fork()
     if child == 0:
         with contextlib.suppress(Exception):
-            load_index(shards)
+            build_and_keep(shards)
         os._exit(0)
     os.waitpid(child, 0)
     return load_index(shards)  # maps what the child has kept; a small one, or one that has no place, is built here

@@ -25,7 +25,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import pyfuse3
 
 from ffrfs.archive.index import Index
-from ffrfs.archive.reader import merge_records, span
+from ffrfs.archive.records import Extent
 from ffrfs.archive.shards import Shards
 from ffrfs.errors import ChecksumError, TruncatedError
 from ffrfs.fs.changes import Version
@@ -249,13 +249,12 @@ class Prefetcher:
     def _fetch(self, numbers: list[int]) -> None:
         """Begin to read the records that are not in the page cache, in as few reads as they lie."""
         wanted = [record for record in numbers if record >= 0 and self._is_missing(record)]
-        for group in merge_records(self._index.records, wanted):
-            group_bytes = sum(map(self._index.records.length, group))
+        for extent, group in self._index.records.merge(wanted):
             with self._changed:
-                while self._reading_bytes + group_bytes > _MAX_READING_BYTES:
+                while self._reading_bytes + extent.length_bytes > _MAX_READING_BYTES:
                     self._changed.wait()
-                self._reading_bytes += group_bytes
-            self._pool.submit(self._fetch_group, group, group_bytes).add_done_callback(_report)
+                self._reading_bytes += extent.length_bytes
+            self._pool.submit(self._fetch_group, extent, group).add_done_callback(_report)
 
     def _is_missing(self, record: int) -> bool:
         """Whether a file should be fetched: not if it was and the kernel has not forgotten it, unless memory has been
@@ -276,18 +275,16 @@ class Prefetcher:
             return False  # storage that cannot tell: believe the kernel, which forgets files when memory is short
         return False
 
-    def _fetch_group(self, group: list[int], group_bytes: int) -> None:
+    def _fetch_group(self, extent: Extent, group: list[int]) -> None:
         try:
-            records = self._index.records
-            extent = span(records, group)
             version = self._content.version(extent.shard)
             whole = memoryview(self._shards.read(*extent))
             for record in group:
-                _, offset, length = records.extent(record)
+                _, offset, length = self._index.records.extent(record)
                 self._store(record, whole[offset - extent.offset_bytes :][:length], version)
         finally:
             with self._changed:
-                self._reading_bytes -= group_bytes
+                self._reading_bytes -= extent.length_bytes
                 self._changed.notify_all()
 
     def _store(self, record: int, content: memoryview, version: Version) -> None:

@@ -20,6 +20,8 @@ from collections.abc import Callable
 from dataclasses import astuple
 from pathlib import Path
 
+import numpy as np
+
 from ffrfs import ArchiveError, ChecksumError
 from ffrfs.archive.index import ROOT_INODE, Index
 from ffrfs.archive.opening import build
@@ -115,8 +117,12 @@ class Targets:
         with contextlib.suppress(ValueError, RecursionError):
             header = json.loads(text)
             if isinstance(header, dict):
-                crcs = [zlib.crc32(data[-(-(_INDEX_PREFIX.size + size) // 64) * 64 :])]
-                header |= {"stamps": self._stamps, "crcs": crcs}
+                header["stamps"] = self._stamps
+                for name, dtype in Index.ARRAYS.items():
+                    with contextlib.suppress(KeyError, TypeError, ValueError, IndexError):
+                        offset, count, _ = header["arrays"][name]
+                        end = offset + count * np.dtype(dtype).itemsize
+                        header["arrays"][name][2] = zlib.crc32(data[offset:end])
                 same = json.dumps(header).encode()
                 text = same.ljust(len(text)) if len(same) <= len(text) else text
         return _INDEX_PREFIX.pack(magic, version, size, zlib.crc32(text)) + text + payload
@@ -138,7 +144,7 @@ WORDS = {
         b"M\x00\x00", b"J\x00\x00\x00\x00", b"..", b"/", b"\xed\xb3\xbf", b"\xed\xa0\x80",
     ],
     "index": [
-        *(f'"{name}": [0, 0]'.encode() for name in Index.ARRAYS), b'"arrays"', b"null", b"-1", b"1e9", b"[[", b"{",
+        *(f'"{name}": [0, 0, 0]'.encode() for name in Index.ARRAYS), b'"arrays"', b"null", b"-1", b"1e9", b"[[", b"{",
     ],
 }  # fmt: skip
 

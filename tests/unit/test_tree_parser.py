@@ -1,5 +1,6 @@
 """The tree of a packed folder: every pickle that Python writes of one is read, and nothing else."""
 
+import contextlib
 import pickle
 import random
 from collections import OrderedDict
@@ -17,8 +18,8 @@ def as_dict(tree):
     text = tree.text.tobytes()
     for e in range(len(tree.owner)):
         name = text[tree.starts[e] : tree.starts[e] + tree.lengths[e]]
-        child = tree.children[e]
-        folders[tree.owner[e]][name] = folders[child] if child >= 0 else int(tree.records[e])
+        record = int(tree.records[e])
+        folders[tree.owner[e]][name] = folders[-1 - record] if record < 0 else record
     return folders[0]
 
 
@@ -42,6 +43,40 @@ def random_structure(random_numbers, depth=0):
         else:
             structure[name] = random_numbers.choice([0, 255, 256, 65535, 65536, 2**31 - 2])
     return structure
+
+
+def regular_structure(random_numbers):
+    """Long runs of names of one length and numbers of one size, which now and then are not."""
+    structure, first = OrderedDict(), random_numbers.choice([0, 200, 65_000, 2**31 - 5_000])
+    for directory in range(random_numbers.randint(1, 4)):
+        files = structure[f"n{directory}"] = OrderedDict()
+        other = random_numbers.sample(range(3000), random_numbers.choice([0, 1, 100]))
+        for number in range(random_numbers.choice([31, 32, 33, 65, 999, 1000, 2500])):
+            # Their bytes are opcodes too; the last ones are not UTF-8.
+            ending = random_numbers.choice(["j", "\x94", "\x8c", "\udced\udca0"]) if number in other else ""
+            files[f"img_{number:05d}{ending}"] = first + number
+            if number in other and random_numbers.random() < 0.1:
+                files[f"dir_{number:05d}"] = OrderedDict()
+    return structure
+
+
+@pytest.mark.parametrize("protocol", [2, 4, 5])
+@pytest.mark.parametrize("seed", range(30))
+def test_long_runs_of_files_that_are_alike_are_read(protocol, seed):
+    structure = regular_structure(random.Random(seed))
+    assert as_dict(parse(pickle.dumps(structure, protocol))) == as_bytes(structure)
+
+
+def test_a_run_of_files_that_are_alike_may_end_anywhere_with_an_error():
+    blob = pickle.dumps(OrderedDict((f"img_{number:05d}", 70_000 + number) for number in range(200)), 4)
+    for end in range(len(blob)):
+        with pytest.raises(FormatError):
+            parse(blob[:end])
+    for at in random.Random(0).sample(range(len(blob)), 500):
+        changed = bytearray(blob)
+        changed[at] ^= 0xFF
+        with contextlib.suppress(FormatError):  # one in a name or a number still is a tree
+            assert len(parse(bytes(changed)).owner) == 200
 
 
 @pytest.mark.parametrize("protocol", [2, 3, 4, 5])

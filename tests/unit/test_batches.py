@@ -1,0 +1,99 @@
+"""Batches of records: merged into few reads, and never overwritten while somebody holds a part of one."""
+
+import os
+import random
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+from ffrfs import FileReader
+from ffrfs.archive.layout import crc32
+from ffrfs.archive.records import EXTENT_BYTES, GAP_BYTES, Records
+from tests.support.archives import archive_of
+
+CONTENTS = [random.Random(number).randbytes(number * 97 % 5000) for number in range(400)]
+
+
+@pytest.fixture
+def reader(tmp_path):
+    archive = tmp_path / "a.ffr"
+    archive.write_bytes(archive_of(CONTENTS))
+    with FileReader(archive) as reader:
+        yield reader
+
+
+def records_of(*shards):
+    """The record list of shards with records at these (offset, length)."""
+    extents = np.array([extent for shard in shards for extent in shard], np.int64).reshape(-1, 2)
+    first = np.cumsum([0, *map(len, shards)])
+    return Records(extents[:, 0].copy(), extents[:, 1].copy(), np.zeros(len(extents), np.uint32), first)
+
+
+def test_records_are_merged_over_small_holes_only():
+    records = records_of([(0, 10), (10, 5), (15 + GAP_BYTES, 5), (21 + 2 * GAP_BYTES, 7)])
+    assert records.merge([3, 0, 2, 1]) == [
+        ((0, 0, 20 + GAP_BYTES), [0, 1, 2]),
+        ((0, 21 + 2 * GAP_BYTES, 7), [3]),
+    ]
+    assert records.merge([]) == []
+
+
+def test_records_of_two_shards_are_two_reads():
+    records = records_of([(100, 10)], [(110, 10), (120, 0)])
+    assert records.merge(range(3)) == [((0, 100, 10), [0]), ((1, 110, 10), [1, 2])]
+
+
+def test_an_extent_ends_once_it_is_large():
+    size = EXTENT_BYTES // 4
+    merged = records_of([(number * size, size) for number in range(10)]).merge(range(10))
+    assert [group for _, group in merged] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+    assert [extent.length_bytes for extent, _ in merged] == [4 * size, 4 * size, 2 * size]
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_batch_is_its_records_in_the_order_asked_for(reader, seed):
+    wanted = random.Random(seed).choices(range(len(CONTENTS)), k=100)  # some of them twice
+    assert [data.tobytes() for data in reader.read(wanted)] == [CONTENTS[record] for record in wanted]
+
+
+def test_a_batch_stays_while_a_part_of_it_is_held(reader):
+    held = []
+    for seed in range(20):
+        wanted = random.Random(seed).sample(range(1, len(CONTENTS)), 60)
+        batch = reader.read(wanted)
+        # A record, a view of one and a buffer of another: each must keep the memory of the whole batch.
+        for part, record in ((batch[0], wanted[0]), (batch[1][10:], wanted[1]), (memoryview(batch[2]), wanted[2])):
+            held.append((part, CONTENTS[record][10:] if record == wanted[1] else CONTENTS[record]))
+    del batch
+    assert [bytes(part) for part, _ in held] == [content for _, content in held]
+
+
+def test_the_memory_of_a_batch_that_is_gone_is_used_again(reader):
+    wanted = range(50, 90)
+    places = set()
+    for _ in range(5):
+        batch = reader.read(wanted)
+        places.add(batch[0].ctypes.data)
+        del batch
+    assert len(places) == 1
+
+
+def test_threads_get_batches_of_their_own(reader):
+    def read(seed):
+        numbers = random.Random(seed)
+        for _ in range(50):
+            wanted = numbers.sample(range(len(CONTENTS)), 40)
+            batch = reader.read(wanted)
+            os.sched_yield()
+            for data, record in zip(batch, wanted, strict=True):
+                assert crc32(data) == crc32(CONTENTS[record])
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(read, range(8))) == [None] * 8
+
+
+def test_records_can_be_written_to(reader):
+    reader.read_one(7)[:] = 0
+    reader.read([7])[0][:] = 0
+    assert reader.read_one(7).tobytes() == reader.read([7])[0].tobytes() == CONTENTS[7]
