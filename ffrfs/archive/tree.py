@@ -149,7 +149,7 @@ def _decode_surrogates(parser: PickledTree, starts: NDArray[np.int64], lengths: 
     chunks = range(0, len(text), _CHUNK_BYTES)
     begins = np.concatenate([at + np.flatnonzero(text[at : at + _CHUNK_BYTES] == 0xED) for at in chunks])
     surrogates = begins[text[np.minimum(begins + 1, len(text) - 1)] >= 0xA0]
-    if len(surrogates) == 0:
+    if len(surrogates) == 0 or len(starts) == 0:
         return text
     # Most are bytes of numbers. One in a name is in that which begins last before it, since names do not overlap; and
     # several entries may have one name.

@@ -4,6 +4,7 @@ Like a DataLoader's they are forked, 16 at once, from a process that has the arc
 and in process; killed are single ones, or their parent, or all of them.
 """
 
+import contextlib
 import mmap
 import os
 import random
@@ -23,6 +24,7 @@ from tests.support.watching import Usage
 LOADERS = 16
 PART = 6  # of SOAK_SECONDS that this test takes
 WRONG = 99  # exit status of a worker that got a wrong byte
+START_SECONDS = 60.0
 END_SECONDS = 10.0
 GROWTH_KIB = 16 << 10
 FILES = PooledFiles({f"{number % 10}/{number:03}": 5_000 * number for number in range(200)} | {"large": 60 << 20})
@@ -73,6 +75,18 @@ def load(place, archive, seed):
             start(read_forever, place, packed, seed * LOADERS)
 
 
+@contextlib.contextmanager
+def loading(place, archive, seed):
+    """Have a training process with all its workers run; none of them is left over, whatever happens."""
+    loader = start(load, place, archive, seed)
+    try:
+        wait_until(lambda: len(members(loader)) == LOADERS + 1, f"all {LOADERS} workers run", START_SECONDS)
+        yield loader
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(loader, signal.SIGKILL)
+
+
 def members(group):
     """The living processes of a process group."""
     pids = [int(name) for name in os.listdir("/proc") if name.isdigit()]
@@ -116,13 +130,12 @@ def test_loaders_killed_in_mid_read(fuse, root, workers, soak_seconds, tmp_path)
         end = time.monotonic() + soak_seconds / PART / 2
         with reading(mount.path, FILES, 2) as outcome:
             while time.monotonic() < end or cycles < 3:
-                loader = start(load, mount.path, archive, cycles)
-                wait_until(lambda loader=loader: len(members(loader)) == LOADERS + 1, "all workers run")
-                kills += kill_some(loader, numbers)
-                begin = time.monotonic()
-                wait_until(lambda loader=loader: members(loader) == [], "they have ended", END_SECONDS)
-                slowest = max(slowest, time.monotonic() - begin)
-                assert os.waitstatus_to_exitcode(os.waitpid(loader, 0)[1]) == -signal.SIGKILL
+                with loading(mount.path, archive, cycles) as loader:
+                    kills += kill_some(loader, numbers)
+                    begin = time.monotonic()
+                    wait_until(lambda loader=loader: members(loader) == [], "they have ended", END_SECONDS)
+                    slowest = max(slowest, time.monotonic() - begin)
+                    assert os.waitstatus_to_exitcode(os.waitpid(loader, 0)[1]) == -signal.SIGKILL
                 cycles += 1
                 usage.sample()
         wait_until(lambda: mount.waiting() == 0, "no request is left over", END_SECONDS)

@@ -164,3 +164,10 @@ def test_damage_never_gives_another_error(seed):
             parse(bytes(blob))
         except FormatError:
             continue
+
+
+def test_bytes_of_a_surrogate_where_no_name_is():
+    """Found by the fuzzer: they may be part of a number, here of a frame's length."""
+    blob = pickle.dumps(OrderedDict(), 4)
+    assert blob[2] == 0x95
+    assert as_dict(parse(blob[:3] + b"\xed\xb3\xbf" + blob[6:])) == {}
