@@ -47,9 +47,8 @@ __all__ = ["PreparedMount", "prepare"]
 logger = logging.getLogger(__name__)
 
 _ANSWER_SECONDS = 30.0
-_OWN_DESCRIPTORS = (
-    16  # of a daemon beside the archive's: the connection, what processes share, trio's; with some to spare
-)
+# Of a daemon, beside the archive's: the connection, what processes share, trio's; with some to spare.
+_OWN_DESCRIPTORS = 16
 
 
 @dataclass(frozen=True)

@@ -150,13 +150,8 @@ class Prefetcher:
         announcer: Announcer,
         max_bytes: int,
     ) -> None:
-        self._shards, self._index, self._content, self._state, self._announcer = (
-            shards,
-            index,
-            content,
-            state,
-            announcer,
-        )
+        self._shards, self._index, self._content = shards, index, content
+        self._state, self._announcer = state, announcer
         self._count = dict(zip(COUNTERS, range(len(COUNTERS)), strict=True))
         self._row = state.counters[row]
         self._max_bytes = max_bytes

@@ -26,9 +26,10 @@ class Usage:
                 self._descriptors[pid].append(open_descriptors(pid))
 
     def growth_kib(self) -> dict[int, int]:
-        """By how much each process has grown: its most in the last quarter above its most in the second quarter, when
-        it was warm. Kernel memory, pages of files and what processes share since their fork are not counted."""
-        return {pid: max(_quarter(kib, 3)) - max(_quarter(kib, 1)) for pid, kib in self._anonymous_kib.items()}
+        """By how much each process has grown: its least in the last quarter above its least in the second quarter, when
+        it was warm. The least, since what the prefetcher is reading at the moment is up to 64 MiB and no growth. Kernel
+        memory, pages of files and what processes share since their fork are not counted."""
+        return {pid: min(_quarter(kib, 3)) - min(_quarter(kib, 1)) for pid, kib in self._anonymous_kib.items()}
 
     def most_kib(self) -> dict[int, int]:
         """The most that each process had."""
