@@ -15,6 +15,7 @@ import contextlib
 import errno
 import fcntl
 import logging
+import mmap
 import os
 import threading
 import time
@@ -273,7 +274,9 @@ class Prefetcher:
     def _fetch_group(self, extent: Extent, group: list[int]) -> None:
         try:
             version = self._content.version(extent.shard)
-            whole = memoryview(self._shards.read(*extent))
+            # Not malloc's memory, which would keep for each thread the most that it ever had.
+            whole = memoryview(mmap.mmap(-1, max(extent.length_bytes, 1)))[: extent.length_bytes]
+            self._shards.read_into(extent.shard, extent.offset_bytes, whole)
             for record in group:
                 _, offset, length = self._index.records.extent(record)
                 self._store(record, whole[offset - extent.offset_bytes :][:length], version)
