@@ -16,7 +16,7 @@ pytest.register_assert_rewrite("tests.support")
 
 from tests.support.archives import Directory, write_archive, write_tree  # noqa: E402
 from tests.support.fuse import require_fuse, require_root  # noqa: E402
-from tests.support.mounts import Mounted, mounted  # noqa: E402
+from tests.support.mounts import MODULE_HANG_SECONDS, Mounted, mounted  # noqa: E402
 from tests.support.trees import SAMPLE  # noqa: E402
 
 
@@ -93,7 +93,7 @@ def sample(fuse: None, workers: int, tmp_path_factory: pytest.TempPathFactory) -
     """The sample tree, for tests that only look at it."""
     base = tmp_path_factory.mktemp("sample")
     folder, archive = write_tree(base / "folder", SAMPLE), write_archive(base / "sample.ffr", SAMPLE)
-    with mounted(archive, base, f"workers={workers}") as mount:
+    with mounted(archive, base, f"workers={workers}", hang_seconds=MODULE_HANG_SECONDS) as mount:
         yield Sample(folder, archive, mount)
 
 

@@ -191,6 +191,7 @@ def test_a_user_who_swaps_the_mount_point_while_root_mounts(folder, theirs, prec
             for place in mounts_below(folder):
                 assert place in (f"{theirs}/dir/mnt", f"{theirs}/real/mnt")
                 subprocess.run(["umount", "--lazy", "--no-canonicalize", place], check=False, capture_output=True)
+        assert swapping.poll() is None, "nobody was swapping"
     finally:
         swapping.kill()
         swapping.wait()

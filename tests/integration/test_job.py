@@ -8,7 +8,8 @@ import pytest
 
 from ffrfs.daemon.mountpoint import list_mounts
 from tests.support.archives import write_archive
-from tests.support.processes import adopt_orphans, command, environment, ffrfs, marked, new_mark, wait_until
+from tests.support.mounts import fusectl
+from tests.support.processes import adopt_orphans, command, environment, ffrfs, marked, new_mark, send, wait_until
 
 pytestmark = pytest.mark.usefixtures("fuse")
 
@@ -40,8 +41,7 @@ def jobs():
 
     yield start
     for job, mark in started:
-        for pid in marked(mark):
-            os.kill(pid, signal.SIGKILL)
+        send(marked(mark), signal.SIGKILL)
         job.wait()
         job.stderr.close()
 
@@ -168,16 +168,13 @@ def test_private_mounts_are_seen_by_the_command_alone(archive, place, tmp_path, 
     assert job.wait(20) == 4
 
 
-def test_nothing_is_left_of_a_private_job_whose_processes_are_all_killed_at_once(archive, place, tmp_path, jobs):
+def test_nothing_is_left_of_a_private_job_whose_processes_are_all_killed_at_once(root, archive, place, tmp_path, jobs):
     up = tmp_path / "up"
-    connections = set(os.listdir("/sys/fs/fuse/connections"))
     job, mark = jobs("--private", archive, place, *shell(f"stat -c %d {place} > {up}.new; mv {up}.new {up}; sleep 600"))
     wait_until(up.exists, "the command runs")
-    connection = up.read_text().strip()
-    assert connection not in connections
-    for pid in marked(mark):
-        os.kill(pid, signal.SIGSTOP)  # none may tidy up
-    for pid in marked(mark):
-        os.kill(pid, signal.SIGKILL)
-    wait_until(lambda: connection not in os.listdir("/sys/fs/fuse/connections"), "the kernel has let go of the mount")
+    connection = str(os.minor(int(up.read_text())))
+    assert connection in fusectl("ls").split()
+    send(marked(mark), signal.SIGSTOP)  # none may tidy up
+    send(marked(mark), signal.SIGKILL)
+    wait_until(lambda: connection not in fusectl("ls").split(), "the kernel has let go of the mount")
     assert job.wait(20) == -signal.SIGKILL

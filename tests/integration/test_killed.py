@@ -37,7 +37,7 @@ def kill(pids):
 @pytest.mark.semantics("worker-killed")
 @pytest.mark.timeout(400)
 def test_workers_killed_under_load(mount, workers):
-    mounted = mount(TREE)
+    mounted = mount(TREE, hang_seconds=340)
     mounted.tolerated = [RESTARTED]
     everybody = len(mounted.children)
     descriptors = open_descriptors(mounted.supervisor)

@@ -75,10 +75,12 @@ def no_more_descriptors(processes):
     before = {pid: resource.prlimit(pid, resource.RLIMIT_NOFILE) for pid in processes}
     for pid, (_, hard) in before.items():
         resource.prlimit(pid, resource.RLIMIT_NOFILE, (3, hard))
-    yield
-    for pid, limits in before.items():
-        with suppress(ProcessLookupError):
-            resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
+    try:
+        yield
+    finally:
+        for pid, limits in before.items():
+            with suppress(ProcessLookupError):
+                resource.prlimit(pid, resource.RLIMIT_NOFILE, limits)
 
 
 @pytest.mark.semantics("few-descriptors")

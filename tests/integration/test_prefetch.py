@@ -160,6 +160,7 @@ def test_what_a_job_announced_and_never_read_does_not_stand_in_the_way(mount):
     files = paths(mounted)
     prefetch(files[:100])
     wait_until(lambda: counters(mounted)["prefetched_bytes"] > 1 << 20, "as much is ahead as may be")
+    time.sleep(1)  # what is under way arrives
     stuck = counters(mounted)["prefetched"]
     assert stuck < 100
     time.sleep(11)  # longer than the prefetcher is patient

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from tests.support.errnos import fails_with
+from tests.support.mounts import MODULE_HANG_SECONDS
 
 FORMS = {
     "write": lambda top: os.open(top / "f", os.O_WRONLY),
@@ -38,7 +39,7 @@ FORMS = {
 
 @pytest.fixture(scope="module")
 def top(module_mount):
-    return module_mount({b"f": b"contents", b"g": b"others", b"d": {}}).path
+    return module_mount({b"f": b"contents", b"g": b"others", b"d": {}}, hang_seconds=MODULE_HANG_SECONDS).path
 
 
 @pytest.mark.semantics("read-only")

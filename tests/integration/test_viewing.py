@@ -164,14 +164,17 @@ def test_top_on_a_terminal_shows_a_table_until_q(mount):
     with subprocess.Popen(
         command("top", "-i", "0.1", mounted.path), env=terminal, stdin=theirs, stdout=theirs, stderr=theirs
     ) as watching:
-        os.close(theirs)
-        shown = b""
-        while b"now, a second" not in shown:
-            shown += os.read(ours, 4096)
-        os.write(ours, b"q")
-        with contextlib.suppress(OSError):  # EIO once the other end is closed
-            while more := os.read(ours, 4096):
-                shown += more
-        assert watching.wait(20) == 0
-    os.close(ours)
+        try:
+            os.close(theirs)
+            shown = b""
+            while b"now, a second" not in shown:
+                shown += os.read(ours, 4096)
+            os.write(ours, b"q")
+            with contextlib.suppress(OSError):  # EIO once the other end is closed
+                while more := os.read(ours, 4096):
+                    shown += more
+            assert watching.wait(20) == 0
+        finally:
+            watching.kill()  # it would go on as long as somebody has the terminal open
+            os.close(ours)
     assert b"files opened" in shown

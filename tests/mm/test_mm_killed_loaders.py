@@ -14,7 +14,7 @@ import pytest
 
 from tests.mm.conftest import Layouts
 from tests.mm.endless import WORKERS
-from tests.support.processes import has_ended, parent, wait_until
+from tests.support.processes import has_ended, parent, send, wait_until
 
 END_SECONDS = 30.0  # PyTorch's workers look every 5 s whether their parent lives
 CHECKOUT = Path(__file__).parents[2]
@@ -40,8 +40,7 @@ def test_loaders_killed_in_mid_read(data: Path, layouts: Layouts) -> None:
             time.sleep(numbers.random())
             workers = children(loader.pid)
             victims = {"a worker": [numbers.choice(workers)], "the parent": [loader.pid], "all": [*workers, loader.pid]}
-            for pid in victims[whom]:
-                os.kill(pid, signal.SIGKILL)
+            send(victims[whom], signal.SIGKILL)
             _, said = loader.communicate(timeout=END_SECONDS)
             assert whom != "a worker" or b"is killed by signal: Killed" in said
             wait_until(lambda pids=workers: all(map(has_ended, pids)), "the workers have ended", END_SECONDS)

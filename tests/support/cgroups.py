@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.processes import wait_until
+from tests.support.processes import send, wait_until
 
 
 @dataclass(frozen=True)
@@ -88,8 +89,12 @@ def memory_limit(limit_bytes: int) -> Iterator[MemoryGroup]:
     try:
         (folder / version.limit).write_text(str(limit_bytes))
         group = MemoryGroup(top, folder, version)
-        yield group
-        wait_until(lambda: group.processes() == [], "the group has no processes left", 60)
+        try:
+            yield group
+            wait_until(lambda: group.processes() == [], "the group has no processes left", 60)
+        finally:
+            send(group.processes(), signal.SIGKILL)
+            wait_until(lambda: group.processes() == [], "the group has no processes left", 60)
     finally:
         folder.rmdir()
 

@@ -67,13 +67,14 @@ def faulty_storage(folder: Path, base: Path) -> Iterator[Storage]:
     storage.set("ok")
     process = subprocess.Popen([sys.executable, "-m", "tests.support.faulty_storage", folder, path, control])
     try:
-        wait_until(lambda: os.path.ismount(path) or process.poll() is not None, "the storage is mounted")
+        wait_until(lambda: os.path.ismount(path) or process.poll() is not None, "the storage is mounted", 60)
+        assert process.poll() is None, "the storage has ended"
         yield storage
     finally:
         storage.set("eio")
-        subprocess.run(["fusermount3", "-uz", path], check=True)
         process.kill()
         process.wait()
+        subprocess.run(["fusermount3", "-uz", path], check=False, capture_output=True)
 
 
 if __name__ == "__main__":

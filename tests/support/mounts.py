@@ -24,6 +24,7 @@ from tests.support.processes import (
 
 _TROUBLE = re.compile(r" (WARNING|ERROR|CRITICAL) |^Traceback|^\w*(Error|Exception)\b", re.MULTILINE)
 HANG_SECONDS = 240.0  # below pytest's timeout, which cannot end a process that waits for a mount
+MODULE_HANG_SECONDS = 1200.0  # where all tests of a module look at one mount
 
 
 class Mounted:
@@ -39,7 +40,7 @@ class Mounted:
         self.tolerated: list[str] = []
         self.status = 0
         ours = marked(mark)
-        self.supervisor = next(pid for pid in ours if parent(pid) not in ours)
+        self.supervisor = next(pid for pid in ours if parent(pid) not in (0, *ours))
 
     @property
     def children(self) -> list[int]:
@@ -58,8 +59,7 @@ class Mounted:
     def waiting(self) -> int:
         """How many requests the kernel has sent or will send and has no answer to. Needs root."""
         connection = next(m.connection for m in list_mounts() if m.mountpoint == os.fspath(self.path))
-        look = f"mount -t fusectl none /sys/fs/fuse/connections && cat /sys/fs/fuse/connections/{connection}/waiting"
-        return int(subprocess.run(["unshare", "--mount", "sh", "-c", look], check=True, capture_output=True).stdout)
+        return int(fusectl(f"cat {connection}/waiting"))
 
     def unmount(self) -> None:
         """Unmount by the command and wait until nothing is left; also for a mount whose processes are dead."""
@@ -91,6 +91,13 @@ class Mounted:
         lines = self.log.read_text().splitlines() if self.log.exists() else []
         bad = [line for line in lines if _TROUBLE.search(line)]
         return [line for line in bad if not any(re.search(pattern, line) for pattern in self.tolerated)]
+
+
+def fusectl(script: str) -> str:
+    """What a shell script prints in the folder where the kernel shows its FUSE connections. Needs root."""
+    # A folder of its own: it may be mounted at /sys/fs/fuse/connections already, and there is no second time.
+    look = f"mount -t fusectl none /mnt && cd /mnt && {script}"
+    return subprocess.run(["unshare", "--mount", "sh", "-c", look], check=True, capture_output=True, text=True).stdout
 
 
 @contextlib.contextmanager

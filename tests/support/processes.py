@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 _PR_SET_CHILD_SUBREAPER = 36
@@ -71,8 +71,18 @@ def has_ended(pid: int) -> bool:
 
 
 def parent(pid: int) -> int:
-    """The parent of a process."""
-    return int(_status_fields(pid)[1])
+    """The parent of a process; 0 if it has ended."""
+    try:
+        return int(_status_fields(pid)[1])
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+
+
+def send(pids: Iterable[int], number: int) -> None:
+    """Send a signal to those of the processes that have not ended."""
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, number)
 
 
 def cpu_ticks(pid: int) -> int:

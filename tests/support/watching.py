@@ -46,5 +46,4 @@ def _anonymous_kib(pid: int) -> int:
 
 
 def _quarter(samples: list[int], number: int) -> list[int]:
-    length = max(len(samples) // 4, 1)
-    return samples[number * length : (number + 1) * length] or samples[-1:]
+    return samples[len(samples) * number // 4 : len(samples) * (number + 1) // 4] or samples[-1:]

@@ -213,6 +213,7 @@ def test_folders_that_their_owner_swaps_for_links_all_the_time(tmp_path, outside
                     unpack(tmp_path / "archive.ffr", theirs, force=force)
                 if not force:
                     subprocess.run(["find", theirs, "-mindepth", "1", "-delete"], capture_output=True)
+            assert swapping.poll() is None, "nobody was swapping"
         finally:
             swapping.kill()
             swapping.wait()
