@@ -15,7 +15,6 @@ import contextlib
 import errno
 import fcntl
 import logging
-import mmap
 import os
 import threading
 import time
@@ -52,7 +51,7 @@ _BATCH_RECORDS = 256
 _FIRST_WINDOW_BYTES = 1 << 20
 _MAX_WINDOW_BYTES = 1 << 25
 _MAX_RECORD_BYTES = 1 << 23  # larger files are read in order by themselves, with the kernel's own readahead
-_MAX_READING_BYTES = 1 << 26  # in the memory of this process at any time
+_MAX_READING_BYTES = 1 << 25  # in the memory of this process at any time
 _PATIENCE_SECONDS = 10.0
 _MAX_QUEUE = 1 << 24  # announced inodes kept; more, and the oldest are forgotten
 
@@ -274,9 +273,7 @@ class Prefetcher:
     def _fetch_group(self, extent: Extent, group: list[int]) -> None:
         try:
             version = self._content.version(extent.shard)
-            # Not malloc's memory, which would keep for each thread the most that it ever had.
-            whole = memoryview(mmap.mmap(-1, max(extent.length_bytes, 1)))[: extent.length_bytes]
-            self._shards.read_into(extent.shard, extent.offset_bytes, whole)
+            whole = memoryview(self._shards.read(*extent))
             for record in group:
                 _, offset, length = self._index.records.extent(record)
                 self._store(record, whole[offset - extent.offset_bytes :][:length], version)
