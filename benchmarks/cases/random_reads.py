@@ -87,6 +87,7 @@ def _measure_cold_storage(bench: Bench, tree: Tree, setting: Setting, system: Sy
 def _count_requests(bench: Bench, tree: Tree, system: System) -> None:
     """Count requests in passes that are not timed, since tracing costs."""
     for case in (REQUESTS_COLD, REQUESTS_LISTED):
+        warm(system.image(tree))
         with _reading(bench, tree, ONE_READER, system) as (mount, readers):
             if case == REQUESTS_LISTED:
                 _list(mount)

@@ -43,7 +43,7 @@ class MountOptions:
     nonempty: bool = False
     fsname: str | None = None
     workers: int = field(default_factory=default_workers)
-    fill_bytes: int = 1 << 18
+    fill_bytes: int = 1 << 19
     prefetch_bytes: int = 1 << 28
     read_ahead_kib: int = 512
     kernel: tuple[str, ...] = ()
