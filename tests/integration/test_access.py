@@ -12,7 +12,7 @@ import pytest
 from ffrfs.daemon.mountpoint import list_mounts
 from tests.support.archives import write_archive
 from tests.support.mounts import mounted
-from tests.support.processes import ffrfs
+from tests.support.processes import ffrfs, marked, new_mark, wait_until
 from tests.support.users import NOBODY
 
 pytestmark = pytest.mark.usefixtures("fuse", "root")
@@ -154,10 +154,11 @@ def test_root_mounts_on_a_user_s_folder_and_through_links_of_its_own(folder, the
     mount = serve("allow_other", path=theirs / "mnt")
     assert readable(mount) == PLACES
     mount.unmount()
-    log = folder / "log-of-another"
-    assert ffrfs("mount", folder / "a.ffr", folder / "link/mnt", "--log", log).returncode == 0
+    log, mark = folder / "log-of-another", new_mark()
+    assert ffrfs("mount", folder / "a.ffr", folder / "link/mnt", "--log", log, mark=mark).returncode == 0
     assert mounts_below(folder) == [f"{theirs}/mnt"]
     assert ffrfs("umount", folder / "link/mnt").returncode == 0
+    wait_until(lambda: not marked(mark), "the daemon has written its last line into the folder")
 
 
 SWAP = """
@@ -181,11 +182,12 @@ def test_a_user_who_swaps_the_mount_point_while_root_mounts(folder, theirs, prec
     (theirs / "dir" / "mnt").mkdir(parents=True)
     for path in (theirs / "dir", theirs / "dir" / "mnt"):
         os.chown(path, NOBODY, NOBODY)
+    mark = new_mark()
     drop = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
     swapping = subprocess.Popen([*drop, "/usr/bin/python3", "-c", SWAP, theirs, precious])
     try:
         for _ in range(12):
-            done = ffrfs("mount", folder / "a.ffr", theirs / "dir/mnt", "--log", folder / "log")
+            done = ffrfs("mount", folder / "a.ffr", theirs / "dir/mnt", "--log", folder / "log", mark=mark)
             assert done.returncode in (0, 1, 2, 3) and "Traceback" not in done.stderr
             assert mounts_below(precious) == []
             for place in mounts_below(folder):
@@ -197,6 +199,7 @@ def test_a_user_who_swaps_the_mount_point_while_root_mounts(folder, theirs, prec
         swapping.wait()
         for place in mounts_below(folder):
             subprocess.run(["umount", "--lazy", place], check=True)
+        wait_until(lambda: not marked(mark), "no daemon is left that writes into the folder")
 
 
 @pytest.mark.semantics("user-paths")

@@ -9,7 +9,7 @@ import pytest
 from ffrfs.daemon.mountpoint import list_mounts
 from tests.support.archives import write_archive
 from tests.support.mounts import fusectl
-from tests.support.processes import adopt_orphans, command, environment, ffrfs, marked, new_mark, send, wait_until
+from tests.support.processes import adopt_orphans, command, environment, ffrfs, marked, new_mark, send, stop, wait_until
 
 pytestmark = pytest.mark.usefixtures("fuse")
 
@@ -174,7 +174,7 @@ def test_nothing_is_left_of_a_private_job_whose_processes_are_all_killed_at_once
     wait_until(up.exists, "the command runs")
     connection = str(os.minor(int(up.read_text())))
     assert connection in fusectl("ls").split()
-    send(marked(mark), signal.SIGSTOP)  # none may tidy up
+    stop(marked(mark))  # none may tidy up
     send(marked(mark), signal.SIGKILL)
     wait_until(lambda: connection not in fusectl("ls").split(), "the kernel has let go of the mount")
     assert job.wait(20) == -signal.SIGKILL

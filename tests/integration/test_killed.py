@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.archives import write_archive
 from tests.support.mounts import mounted
-from tests.support.processes import has_ended, open_descriptors, wait_until
+from tests.support.processes import has_ended, open_descriptors, stop, wait_until
 from tests.support.readers import reading
 from tests.support.trees import content
 
@@ -103,7 +103,7 @@ def test_a_stopped_worker_delays_only_what_is_in_its_hands(mount, workers):
         pytest.skip("with one worker, everything is in its hands")
     mounted = mount(TREE)
     stopped = mounted.children[1]
-    os.kill(stopped, signal.SIGSTOP)
+    stop([stopped])
     try:
         for _ in range(3):
             for path, contents in FILES.items():

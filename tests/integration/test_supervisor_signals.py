@@ -5,7 +5,7 @@ import re
 import signal
 
 from tests.support.archives import write_archive
-from tests.support.processes import ffrfs, open_descriptors, wait_until
+from tests.support.processes import ffrfs, open_descriptors, stop, wait_until
 
 TREE = {b"a": b"a" * 1000}
 
@@ -68,7 +68,7 @@ def test_usr1_logs_tasks_and_the_stacks_of_every_process(mount):
 def test_usr1_names_a_process_that_cannot_answer(mount):
     mounted = mount(TREE)
     stopped = mounted.children[0]
-    os.kill(stopped, signal.SIGSTOP)
+    stop([stopped])
     try:
         os.kill(mounted.supervisor, signal.SIGUSR1)
         silent = re.compile(rf"process {stopped} .*: stacks\nit writes no stacks")

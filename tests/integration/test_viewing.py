@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from tests.support.processes import command, environment, ffrfs
+from tests.support.processes import command, environment, ffrfs, send, stop
 from tests.support.users import as_user
 
 TREE = {b"%02d" % number: b"x" * 1000 for number in range(20)}
@@ -115,14 +115,12 @@ def test_mounts_lists_where_what_who_and_how(mount):
 
 def test_a_mount_that_hangs_is_listed_as_such(mount):
     mounted = mount(TREE)
-    for pid in mounted.processes:
-        os.kill(pid, signal.SIGSTOP)
+    stop(mounted.processes)
     try:
         rows = map(json.loads, ffrfs("mounts", "--json").stdout.splitlines())
         assert {row["mountpoint"]: row["state"] for row in rows}[str(mounted.path)] == "does not answer"
     finally:
-        for pid in mounted.processes:
-            os.kill(pid, signal.SIGCONT)
+        send(mounted.processes, signal.SIGCONT)
 
 
 def test_top_prints_lines_into_a_pipe(mount):

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -83,6 +84,13 @@ def send(pids: Iterable[int], number: int) -> None:
     for pid in pids:
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, number)
+
+
+def stop(pids: Iterable[int]) -> None:
+    """Stop processes, and wait until they are: until then, one still takes a request that has woken it."""
+    stopped = list(pids)
+    send(stopped, signal.SIGSTOP)
+    wait_until(lambda: all(has_ended(pid) or _status_fields(pid)[0] == "T" for pid in stopped), "they are stopped")
 
 
 def cpu_ticks(pid: int) -> int:
