@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from benchmarks import goals
@@ -9,6 +12,7 @@ from benchmarks.bench import FULL
 from benchmarks.report import goal_table
 from benchmarks.results import Results
 
+ROOT = Path(__file__).parents[2]
 NAMES = goals.data_names(FULL, "large files", "small files")
 COLD = "cold, 1 reader, one core"
 
@@ -50,3 +54,9 @@ def test_what_was_not_measured_is_not_judged():
     judgements = goals.judge(results, NAMES)
     assert {one.reached for one in judgements} == {None}
     assert goal_table(judgements).count("not measured") == len(judgements)
+
+
+def test_the_readme_shows_the_goals_as_they_were_judged():
+    results = ROOT / "benchmarks" / "results" / "README.md"
+    [table] = re.findall(r"^\| work \|(?:.*\n)+?\n", results.read_text(), re.MULTILINE)
+    assert table in (ROOT / "README.md").read_text()
