@@ -3,7 +3,7 @@
 PYTHON ?= python3
 export PYTHON
 BIN := .venv/bin
-PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile pyproject.toml \
+PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile \
 	--quiet --upgrade --universal --python-version 3.10 --generate-hashes
 
 help:  ## show the targets
@@ -17,6 +17,7 @@ demo: setup  ## pack, mount, list, compare and read a small COCO of real photogr
 
 MM_LITE := lite-oldest lite-old lite-new
 MM_FULL := old new
+MM_PINS := tests/mm/requirements
 
 test: setup  ## run all tests but those that need torch
 	$(BIN)/python -m pytest
@@ -77,10 +78,14 @@ audit:  ## ask PyPI's advisories about every pinned version; needs pypi.org itse
 
 requirements: setup  ## pin the newest versions that pyproject.toml allows, with hashes
 	$(BIN)/python -m pip install --quiet uv
-	$(PIN) --extra fuse --extra test --extra dask --extra lint --output-file requirements/test.txt
-	$(PIN) --extra fuse --extra dask --extra bench --constraint requirements/test.txt --output-file requirements/bench.txt
-	$(PIN) --extra fuzz --constraint requirements/test.txt --output-file requirements/fuzz.txt
-	$(PIN) --extra audit --constraint requirements/test.txt --output-file requirements/audit.txt
+	$(PIN) pyproject.toml --extra fuse --extra test --extra dask --extra lint --output-file requirements/test.txt
+	$(PIN) pyproject.toml --extra fuse --extra dask --extra bench --constraint requirements/test.txt --output-file requirements/bench.txt
+	$(PIN) pyproject.toml --extra fuzz --constraint requirements/test.txt --output-file requirements/fuzz.txt
+	$(PIN) pyproject.toml --extra audit --constraint requirements/test.txt --output-file requirements/audit.txt
+	$(PIN) $(MM_PINS)/common.in --output-file $(MM_PINS)/common.txt
+	$(PIN) $(MM_PINS)/common.in $(MM_PINS)/full.in --constraint $(MM_PINS)/common.txt --output-file $(MM_PINS)/full.txt
+	set -e; for environment in $(MM_LITE) $(MM_FULL); do \
+		$(PIN) --no-deps $(MM_PINS)/$$environment.in --output-file $(MM_PINS)/$$environment.txt; done
 
 clean:  ## remove what the other targets made here
 	rm -rf .venv .venv-bench .venv-fuzz .venv-audit build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
