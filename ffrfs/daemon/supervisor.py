@@ -32,6 +32,7 @@ logger = logging.getLogger(__name__)
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 _QUICK_RESTARTS = 20  # within ten seconds; then something is wrong, and workers are started more slowly
+_SLOW_RESTART_SECONDS = 0.25  # twice, when one of several that were killed is seen before the others
 _STOP_SECONDS = 2.0  # for processes to end when asked; then they are killed
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)  # of this process, and of the machine
 _SHORTAGE_SECONDS = 0.5
@@ -137,7 +138,7 @@ class Supervisor:
 
     def _start_missing(self) -> None:
         if len(self._restarts) == _QUICK_RESTARTS and time.monotonic() - self._restarts[0] < 10:
-            time.sleep(0.5)
+            time.sleep(_SLOW_RESTART_SECONDS)
         for number in self._missing():
             supervisor = os.getpid()
             pid = os.fork()
