@@ -46,7 +46,7 @@ _RUN_LENGTH = 4
 _REPORT_EVERY = 8
 _RUNS = 4  # kept apart by one worker
 
-_THREADS = 32
+_THREADS = 128  # as many reads are under way at once; started as they are needed, so only on slow storage
 _BATCH_RECORDS = 256
 _FIRST_WINDOW_BYTES = 1 << 20
 _MAX_WINDOW_BYTES = 1 << 25
