@@ -28,7 +28,7 @@ Bytes = NDArray[np.uint8]
 _Job = tuple[Extent, list[int], Bytes]  # one read: where the bytes lie, the records there, where the bytes go
 _Pieces = list[tuple[int, Bytes]]  # record numbers and their bytes
 
-MAX_THREADS = 32  # of one process; on storage with latency this is how many reads are under way at once
+MAX_THREADS = 64  # of one process; on storage with latency this is how many reads are under way at once
 _CORES = len(os.sched_getaffinity(0))
 _PART_BYTES = 1 << 21  # of a batch that is in memory: below this another thread is not worth waking
 _SPARE_BYTES = 1 << 26  # of memory that is kept for the next batch
