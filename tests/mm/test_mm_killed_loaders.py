@@ -13,12 +13,10 @@ from pathlib import Path
 import pytest
 
 from tests.mm.conftest import Layouts
-from tests.mm.endless import WORKERS
+from tests.mm.endless import WORKERS, WRONG
 from tests.support.processes import has_ended, parent, send, wait_until
 
 END_SECONDS = 30.0  # PyTorch's workers look every 5 s whether their parent lives
-# What PyTorch raises for a killed worker; the latter two if it was handing a batch over.
-NOTICED = (b"is killed by signal: Killed", b"ConnectionResetError", b"EOFError")
 CHECKOUT = Path(__file__).parents[2]
 
 
@@ -44,7 +42,9 @@ def test_loaders_killed_in_mid_read(data: Path, layouts: Layouts) -> None:
             victims = {"a worker": [numbers.choice(workers)], "the parent": [loader.pid], "all": [*workers, loader.pid]}
             send(victims[whom], signal.SIGKILL)
             _, said = loader.communicate(timeout=END_SECONDS)
-            assert whom != "a worker" or any(words in said for words in NOTICED)
+            # PyTorch has many sentences for a worker that is gone, by what it was doing; all end the loader.
+            assert whom != "a worker" or loader.returncode == 1, said.decode()
+            assert f"exit code {WRONG}".encode() not in said, said.decode()
             wait_until(lambda pids=workers: all(map(has_ended, pids)), "the workers have ended", END_SECONDS)
     for path in (data / "coco").rglob("*.jpg"):
         assert (mount / path.relative_to(data / "coco")).read_bytes() == path.read_bytes()
