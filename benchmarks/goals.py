@@ -1,7 +1,7 @@
 """The lines that ffrfs wants to reach, and the judgement on each.
 
-A goal compares the median of one value with the median of another, or with a fixed bound; it is reached when the ratio,
-to the three digits that the table shows, is at least, or at most, what the goal says.
+A goal compares the median of one value with the median of another, or with a fixed bound; it is reached when the ratio
+is at least, or at most, what the goal says.
 """
 
 from __future__ import annotations
@@ -62,8 +62,7 @@ class Judgement:
         """Whether the goal is reached."""
         if self.ratio is None:
             return None
-        ratio = float(f"{self.ratio:.3g}")
-        return ratio >= self.goal.bound if self.goal.sense is Sense.AT_LEAST else ratio <= self.goal.bound
+        return self.ratio >= self.goal.bound if self.goal.sense is Sense.AT_LEAST else self.ratio <= self.goal.bound
 
 
 def data_names(plan: Plan, coco: str, small: str) -> dict[str, str]:

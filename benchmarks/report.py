@@ -55,7 +55,7 @@ def goal_table(judgements: list[Judgement]) -> str:
             judgement.data,
             _number(judgement.ours),
             _number(judgement.theirs) if judgement.goal.theirs else "",
-            _number(judgement.ratio),
+            "–" if judgement.ratio is None else f"{judgement.ratio:.5g}",  # 1.0001 is more than 1
             f"{judgement.goal.sense.value} {judgement.goal.bound:g}",
             VERDICTS[judgement.reached],
         ]
