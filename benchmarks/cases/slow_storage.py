@@ -55,10 +55,10 @@ def _slow_archive(bench: Bench, tree: Tree) -> Iterator[Path]:
 
 
 def _batch(bench: Bench, tree: Tree, archive: Path, seed: int) -> None:
-    order = np.random.default_rng(seed)
+    numbers = np.random.default_rng(seed)
     with ffrfs.FileReader(archive) as reader:
         for _ in range(BATCHES):
-            first, *others = order.choice(tree.files, BATCH + 1, replace=False).tolist()
+            first, *others = numbers.choice(tree.files, BATCH + 1, replace=False).tolist()
             times = [time.perf_counter()]
             reader.read_one(first)
             times.append(time.perf_counter())
