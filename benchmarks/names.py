@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ffrfs.archive.layout import TREE_MAGIC, crc32, encode_header
+from ffrfs.format.header import TREE_MAGIC, crc32, encode_header
 
 FILES_PER_FOLDER = 1_280  # ImageNet has that many in a class
 CONTENTS = b"a tiny file\n"

@@ -5,9 +5,7 @@ Importing this imports neither FUSE nor any OpenMMLab framework.
 """
 
 from ffrfs.archive.folder import PackedFolder
-from ffrfs.archive.packing import pack_folder
 from ffrfs.archive.reader import FileReader
-from ffrfs.archive.writer import FileWriter
 from ffrfs.errors import (
     ArchiveError,
     ChecksumError,
@@ -21,6 +19,8 @@ from ffrfs.errors import (
     TruncatedError,
 )
 from ffrfs.hints import prefetch
+from ffrfs.pack.pack import pack_folder
+from ffrfs.pack.writer import FileWriter
 from ffrfs.version import __version__
 
 __all__ = [

@@ -19,7 +19,7 @@ from benchmarks.bench import Bench
 from benchmarks.measuring import warm
 from benchmarks.systems import Ffrfs
 from benchmarks.trees import Tree
-from ffrfs.archive.layout import crc32
+from ffrfs.format.header import crc32
 
 BATCH = 64
 ONE, BATCHED, LOOKUP = "in process, one by one", f"in process, batches of {BATCH}", "in process, lookup"

@@ -1,1 +1,1 @@
-"""The archive itself: header layout, tree, index, readers, writer, packing. Knows no FUSE and no OpenMMLab."""
+"""Archives read in process: the files of an archive, its index file, the reader, the packed folder."""

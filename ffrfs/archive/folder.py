@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffrfs.archive.index import ROOT_INODE, Index
 from ffrfs.archive.opening import is_packed_folder, load_index
 from ffrfs.archive.reader import RecordReader
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.errors import ChecksumError, FormatError
+from ffrfs.format.index import ROOT_INODE, Index
 
 __all__ = ["PackedFolder", "path_parts", "resolve"]
 

@@ -1,14 +1,14 @@
-"""From the files of an archive to its index: mapped from the sidecar if there is a good one, else built."""
+"""From the files of an archive to its index: mapped from the index file if there is a good one, else built."""
 
 from __future__ import annotations
 
-from ffrfs.archive.index import Index, build_index
-from ffrfs.archive.layout import TREE_MAGIC, crc32
-from ffrfs.archive.records import Records
+from ffrfs.archive.index_file import find_index_file, save_index_file
 from ffrfs.archive.shards import Shards
-from ffrfs.archive.sidecar import find_sidecar, save_sidecar
-from ffrfs.archive.tree import Tree, numbered_tree, parse_tree
 from ffrfs.errors import ChecksumError
+from ffrfs.format.header import TREE_MAGIC, crc32
+from ffrfs.format.index import Index, build_index
+from ffrfs.format.records import Records
+from ffrfs.format.tree import Tree, numbered_tree, parse_tree
 
 __all__ = ["build", "build_and_keep", "is_packed_folder", "load_index", "load_records"]
 
@@ -20,27 +20,27 @@ def load_index(shards: Shards) -> Index:
     """The index of an open archive; an archive without a tree is one directory of numbered files.
 
     Raises: FormatError, TruncatedError, ChecksumError if header or tree are wrong. A large index that had to be built
-    is kept in a sidecar, if there is a place for one.
+    is kept in a file, if there is a place for one.
     """
-    found = find_sidecar(shards)
+    found = find_index_file(shards)
     if found is not None:
         return found[1]
     index = build_and_keep(shards)
-    found = find_sidecar(shards)  # the same, but mapped, so that all processes share it
+    found = find_index_file(shards)  # the same, but mapped, so that all processes share it
     return found[1] if found is not None else index
 
 
 def build_and_keep(shards: Shards) -> Index:
-    """Build the index and, if it is a large one, keep it in a sidecar. Raises as `load_index`."""
+    """Build the index and, if it is a large one, keep it in a file. Raises as `load_index`."""
     index = build(shards)
     if len(index) >= _KEEP_ROWS:
-        save_sidecar(index, shards)
+        save_index_file(index, shards)
     return index
 
 
 def load_records(shards: Shards) -> Records:
     """The record list alone, for readers that need no names. Raises as `load_index`."""
-    found = find_sidecar(shards)
+    found = find_index_file(shards)
     return found[1].records if found is not None else _records(shards)
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffrfs.archive.layout import crc32
 from ffrfs.archive.opening import load_records
-from ffrfs.archive.records import Extent, Records
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.errors import ChecksumError
+from ffrfs.format.header import crc32
+from ffrfs.format.records import Extent, Records
 
 __all__ = ["FileReader", "RecordReader", "check_record", "checksum_error"]
 

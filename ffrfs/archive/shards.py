@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ffrfs.archive.layout import PREFIX_BYTES, Header, decode_header, header_bytes, record_count
 from ffrfs.errors import FormatError, TruncatedError
+from ffrfs.format.header import PREFIX_BYTES, Header, decode_header, header_bytes, record_count
 
 __all__ = ["Shards", "Stamp", "shard_paths"]
 

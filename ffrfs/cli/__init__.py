@@ -8,30 +8,30 @@ from typing import NoReturn
 
 import click
 
-from ffrfs.cli.running import run
+from ffrfs.cli.exit_status import run_command
 from ffrfs.version import __version__
 
 __all__ = ["cli", "main"]
 
-# Command -> where it is in this package.
-_COMMANDS = {
-    "cat": "inspecting:cat",
-    "completion": "completion:completion",
-    "doctor": "doctor:doctor",
-    "index": "inspecting:index",
-    "info": "inspecting:info",
-    "install-systemd": "installing:install_systemd",
-    "ls": "inspecting:ls",
-    "mount": "mounting:mount",
-    "mounts": "viewing:mounts",
-    "pack": "packing:pack",
-    "run": "job:job",
-    "stats": "viewing:stats",
-    "top": "viewing:top",
-    "umount": "mounting:umount",
-    "unpack": "packing:unpack",
-    "verify": "inspecting:verify",
-}
+# Each is the function of its name in the module of its name, with _ for -.
+_COMMANDS = (
+    "cat",
+    "completion",
+    "doctor",
+    "index",
+    "info",
+    "install-systemd",
+    "ls",
+    "mount",
+    "mounts",
+    "pack",
+    "run",
+    "stats",
+    "top",
+    "umount",
+    "unpack",
+    "verify",
+)
 
 
 class _Commands(click.Group):
@@ -43,7 +43,8 @@ class _Commands(click.Group):
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = pkgutil.resolve_name(f"{__name__}.{_COMMANDS[cmd_name]}")
+        name = cmd_name.replace("-", "_")
+        command: click.Command = pkgutil.resolve_name(f"{__name__}.{name}:{name}")
         return command
 
 
@@ -61,4 +62,4 @@ def cli() -> None:
 
 def main() -> NoReturn:
     """Run the command line."""
-    sys.exit(run(cli, "ffrfs"))
+    sys.exit(run_command(cli, "ffrfs"))

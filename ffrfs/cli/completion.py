@@ -6,7 +6,7 @@ import click
 from click.shell_completion import CompletionItem, get_completion_class
 from click.types import StringParamType
 
-from ffrfs.daemon.mountpoint import list_mounts
+from ffrfs.mount.mountpoint import list_mounts
 
 __all__ = ["MountPoint", "completion"]
 

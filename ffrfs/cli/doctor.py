@@ -8,9 +8,9 @@ from collections.abc import Iterable
 import click
 
 from ffrfs.cli.completion import MountPoint
-from ffrfs.daemon.diagnosis import Finding, Level, examine_mount, examine_mountpoint, examine_system
-from ffrfs.daemon.mountpoint import find_mount, list_mounts
 from ffrfs.errors import printable
+from ffrfs.mount.doctor import Finding, Level, examine_mount, examine_mountpoint, examine_system
+from ffrfs.mount.mountpoint import find_mount, list_mounts
 
 __all__ = ["doctor"]
 

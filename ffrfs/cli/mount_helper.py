@@ -12,8 +12,8 @@ from typing import NoReturn
 
 import click
 
-from ffrfs.cli.mounting import check_fuse, serve_in_background
-from ffrfs.cli.running import run
+from ffrfs.cli.exit_status import run_command
+from ffrfs.cli.mount import check_fuse, serve_in_background
 from ffrfs.errors import ConfigError
 
 __all__ = ["main"]
@@ -46,9 +46,9 @@ def mount_helper(
 ) -> None:
     """Mount SOURCE, an .ffr file or a folder of shards, at TARGET for mount(8)."""
     check_fuse()
-    from ffrfs.daemon.fstab import read_options
-    from ffrfs.daemon.log import start_logging
-    from ffrfs.daemon.mounting import prepare
+    from ffrfs.daemon.serve import prepare
+    from ffrfs.mount.fstab import read_options
+    from ffrfs.mount.log import start_logging
 
     start_logging(None, verbose)
     prepared = prepare(source, os.path.abspath(target), read_options(options, sloppy))
@@ -58,5 +58,5 @@ def mount_helper(
 
 def main() -> NoReturn:
     """Run the helper, with the exit statuses of mount(8)."""
-    status = run(mount_helper, "mount.ffrfs")
+    status = run_command(mount_helper, "mount.ffrfs")
     sys.exit({0: 0, ConfigError.exit_code: _INCORRECT_INVOCATION}.get(status, _MOUNT_FAILURE))

@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from ffrfs.daemon.options import MountOptions
+from ffrfs.mount.options import MountOptions
 
 __all__ = ["FLAGS", "mount_options", "word"]
 

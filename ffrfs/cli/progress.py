@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 from rich.progress import Progress as Bar
 
-from ffrfs.archive.tally import Progress
+from ffrfs.pack.progress import Progress
 
 __all__ = ["progress_bar"]
 

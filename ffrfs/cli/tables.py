@@ -11,8 +11,8 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
-from ffrfs.daemon.observation import Observation
 from ffrfs.errors import printable
+from ffrfs.mount.observation import Observation
 
 __all__ = ["activity_heading", "activity_line", "activity_table", "plain_table"]
 

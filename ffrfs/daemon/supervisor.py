@@ -19,12 +19,12 @@ from contextlib import contextmanager
 
 import trio
 
-from ffrfs.daemon.log import reopen_log
-from ffrfs.daemon.mountpoint import Mount, is_mounted, unmount_made
 from ffrfs.daemon.notify import notify, watchdog_seconds
 from ffrfs.daemon.stacks import StackPipe, task_tree
 from ffrfs.daemon.worker import SESSION_ENDED
 from ffrfs.errors import MountError
+from ffrfs.mount.log import reopen_log
+from ffrfs.mount.mountpoint import Mount, is_mounted, unmount_made
 
 __all__ = ["Supervisor"]
 

@@ -13,9 +13,9 @@ import sys
 
 import trio
 
-from ffrfs.daemon.device import DEVICE
-from ffrfs.daemon.lifetime import end_with_parent
 from ffrfs.fs.loop import FuseLoop
+from ffrfs.linux.processes import end_with_parent
+from ffrfs.mount.device import DEVICE
 
 __all__ = ["SESSION_ENDED", "begin_process", "run_worker"]
 

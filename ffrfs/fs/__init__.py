@@ -1,0 +1,1 @@
+"""The archive as a file system: requests answered from index and content, prefetching, counters, statistics."""

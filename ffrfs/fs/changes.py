@@ -12,8 +12,8 @@ import logging
 import struct
 import threading
 
-from ffrfs.archive.records import Records
 from ffrfs.archive.shards import Shards
+from ffrfs.format.records import Records
 from ffrfs.fs.state import SharedState
 
 __all__ = ["ChangeWatch", "Version"]

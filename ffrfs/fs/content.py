@@ -11,11 +11,11 @@ import os
 import threading
 from concurrent.futures import Future
 
-from ffrfs.archive.index import Index
-from ffrfs.archive.layout import crc32
 from ffrfs.archive.reader import checksum_error
 from ffrfs.archive.shards import Shards
 from ffrfs.errors import ArchiveError, ChecksumError
+from ffrfs.format.header import crc32
+from ffrfs.format.index import Index
 from ffrfs.fs.changes import ChangeWatch, Version
 from ffrfs.fs.state import BAD, GOOD, UNCHECKED, SharedState
 

@@ -19,9 +19,9 @@ from typing import Any
 
 import pyfuse3
 
-from ffrfs.archive.index import Index
-from ffrfs.archive.tree import MAX_NAME_BYTES
 from ffrfs.errors import ArchiveError, ChecksumError
+from ffrfs.format.index import Index
+from ffrfs.format.tree import MAX_NAME_BYTES
 from ffrfs.fs.content import Content
 from ffrfs.fs.loop import FuseLoop
 from ffrfs.fs.options import TreeOptions

@@ -24,10 +24,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 
 import pyfuse3
 
-from ffrfs.archive.index import Index
-from ffrfs.archive.records import Extent
 from ffrfs.archive.shards import Shards
 from ffrfs.errors import ChecksumError, TruncatedError
+from ffrfs.format.index import Index
+from ffrfs.format.records import Extent
 from ffrfs.fs.changes import Version
 from ffrfs.fs.content import Content
 from ffrfs.fs.state import BAD, COUNTERS, FILLED, PREFETCHED, SharedState

@@ -10,7 +10,7 @@ import json
 import os
 import time
 
-from ffrfs.archive.index import ROOT_INODE
+from ffrfs.format.index import ROOT_INODE
 from ffrfs.fs.state import HISTOGRAM_BUCKETS, SharedState
 from ffrfs.version import __version__
 

@@ -23,12 +23,12 @@ from pathlib import Path
 import numpy as np
 
 from ffrfs import ArchiveError, ChecksumError
-from ffrfs.archive.index import ROOT_INODE, Index
+from ffrfs.archive.index_file import UnusableIndexFile, read_index_file, save_index_file
 from ffrfs.archive.opening import build
 from ffrfs.archive.reader import FileReader
 from ffrfs.archive.shards import Shards
-from ffrfs.archive.sidecar import UnusableSidecar, read_sidecar, save_sidecar
-from ffrfs.archive.tree import MAX_DEPTH, MAX_NAME_BYTES
+from ffrfs.format.index import ROOT_INODE, Index
+from ffrfs.format.tree import MAX_DEPTH, MAX_NAME_BYTES
 from tests.data.make_corrupt import FOLDER, RECORDS
 from tests.support.archives import TREE_MAGIC, archive_of, packed_folder
 
@@ -84,12 +84,12 @@ class Targets:
         data = self._with_right_index_checksums(data)
         self._write(data)
         os.chmod(self._file, 0o600)
-        with contextlib.suppress(UnusableSidecar):
-            read_sidecar(self._file, self._good)
+        with contextlib.suppress(UnusableIndexFile):
+            read_index_file(self._file, self._good)
 
     def index_seed(self) -> bytes:
         """The right index of the archive."""
-        path = save_sidecar(build(self._good), self._good)
+        path = save_index_file(build(self._good), self._good)
         assert path is not None
         return Path(path).read_bytes()
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ffrfs.daemon.mountpoint import list_mounts
+from ffrfs.mount.mountpoint import list_mounts
 from tests.support.archives import write_archive
 from tests.support.mounts import mounted
 from tests.support.processes import ffrfs, marked, new_mark, wait_until

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from ffrfs.daemon.mountpoint import find_mount, list_mounts
+from ffrfs.mount.mountpoint import find_mount, list_mounts
 from tests.support.archives import write_archive
 from tests.support.cache import drop
 from tests.support.errnos import fails_with

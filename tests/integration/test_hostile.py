@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from ffrfs import ArchiveError, FileReader, PackedFolder
-from ffrfs.archive.tree import MAX_DEPTH
-from ffrfs.archive.unpacking import unpack
 from ffrfs.cli import main
-from ffrfs.daemon.mounting import prepare
-from ffrfs.daemon.options import MountOptions
+from ffrfs.daemon.serve import prepare
+from ffrfs.format.tree import MAX_DEPTH
+from ffrfs.mount.options import MountOptions
+from ffrfs.pack.unpack import unpack
 from tests.data.make_corrupt import EVIDENCE, RECORDS, cases
 from tests.support.bombs import BOMBS, colliding_names, deep
 from tests.support.processes import environment, ffrfs

@@ -6,7 +6,7 @@ import subprocess
 
 import pytest
 
-from ffrfs.daemon.mountpoint import list_mounts
+from ffrfs.mount.mountpoint import list_mounts
 from tests.support.archives import write_archive
 from tests.support.mounts import fusectl
 from tests.support.processes import adopt_orphans, command, environment, ffrfs, marked, new_mark, send, stop, wait_until

@@ -5,7 +5,7 @@ import stat
 
 import pytest
 
-from ffrfs.daemon.mountpoint import find_mount
+from ffrfs.mount.mountpoint import find_mount
 from tests.support.archives import write_archive
 from tests.support.processes import ffrfs
 

@@ -246,7 +246,7 @@ PEAK = """
 import re, sys
 from pathlib import Path
 from ffrfs import pack_folder
-from ffrfs.archive.unpacking import unpack
+from ffrfs.pack.unpack import unpack
 {"pack": pack_folder, "unpack": unpack}[sys.argv[1]](*sys.argv[2:])
 print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1])
 """

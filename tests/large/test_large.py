@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 from ffrfs import FileWriter, pack_folder
-from ffrfs.archive.layout import TREE_MAGIC
-from ffrfs.daemon.mountpoint import list_mounts
+from ffrfs.format.header import TREE_MAGIC
+from ffrfs.mount.mountpoint import list_mounts
 from tests.support.archives import write_archive
 from tests.support.mounts import mounted
 from tests.support.processes import cpu_ticks, ffrfs, resident_kib, wait_until
@@ -95,10 +95,10 @@ def write_many(path, files, width):
 CYCLES = """
 import os, sys
 from ffrfs.daemon.background import in_background
-from ffrfs.daemon.log import start_logging
-from ffrfs.daemon.mounting import prepare
-from ffrfs.daemon.mountpoint import unmount
-from ffrfs.daemon.options import parse_options
+from ffrfs.mount.log import start_logging
+from ffrfs.daemon.serve import prepare
+from ffrfs.mount.mountpoint import unmount
+from ffrfs.mount.options import parse_options
 archive, mountpoint, log = sys.argv[1:]
 start_logging(log)
 before = len(os.listdir("/proc/self/fd"))
@@ -139,9 +139,9 @@ def test_ten_million_names_are_found_quickly_and_share_their_memory(tmp_path):
     script = f"""
 import time, numpy as np
 from ffrfs.archive.shards import Shards
-from ffrfs.archive.sidecar import find_sidecar
+from ffrfs.archive.index_file import find_index_file
 begin = time.perf_counter()
-index = find_sidecar(Shards({str(archive)!r}))[1]
+index = find_index_file(Shards({str(archive)!r}))[1]
 opened = time.perf_counter() - begin
 inodes = np.random.default_rng(0).integers(2, len(index), 100_000).tolist()
 asked = [(index.parent(i), index.name(i), i) for i in inodes]

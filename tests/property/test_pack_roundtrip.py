@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffrfs import pack_folder
-from ffrfs.archive.unpacking import unpack
+from ffrfs.pack.unpack import unpack
 from tests.support.reference_packer import reference_archive
 
 NAMES = st.one_of(

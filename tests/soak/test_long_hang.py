@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from ffrfs.daemon.observation import observe
+from ffrfs.mount.observation import observe
 from tests.support.archives import write_archive
 from tests.support.faulty_storage import faulty_storage
 from tests.support.readers import reading

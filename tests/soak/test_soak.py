@@ -14,7 +14,7 @@ import time
 import pytest
 
 from ffrfs import pack_folder
-from ffrfs.daemon.observation import observe
+from ffrfs.mount.observation import observe
 from tests.soak.conftest import TIMEOUT_SECONDS
 from tests.support import fio
 from tests.support.cache import DROP_CACHES, drop

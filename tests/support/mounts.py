@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from ffrfs.daemon.mountpoint import list_mounts
+from ffrfs.mount.mountpoint import list_mounts
 from tests.support.processes import (
     adopt_orphans,
     ffrfs,

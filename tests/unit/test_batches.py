@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from ffrfs import FileReader
-from ffrfs.archive.layout import crc32
-from ffrfs.archive.records import EXTENT_BYTES, GAP_BYTES, Records
+from ffrfs.format.header import crc32
+from ffrfs.format.records import EXTENT_BYTES, GAP_BYTES, Records
 from tests.support.archives import archive_of
 
 CONTENTS = [random.Random(number).randbytes(number * 97 % 5000) for number in range(400)]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from ffrfs.daemon.config import MountConfig, read_config
-from ffrfs.daemon.options import MountOptions
 from ffrfs.errors import ConfigError, MountError
+from ffrfs.mount.config import MountConfig, read_config
+from ffrfs.mount.options import MountOptions
 
 EXAMPLE = Path(__file__).parents[2] / "systemd" / "example.toml"
 

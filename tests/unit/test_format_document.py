@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ffrfs import pack_folder
-from ffrfs.archive.index import Index
+from ffrfs.format.index import Index
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "format.md"
 

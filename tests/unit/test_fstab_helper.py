@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from ffrfs.daemon.fstab import read_options
-from ffrfs.daemon.options import MountOptions
 from ffrfs.errors import ConfigError
+from ffrfs.mount.fstab import read_options
+from ffrfs.mount.options import MountOptions
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,8 @@ import random
 
 import pytest
 
-from ffrfs.archive import pickled
-from ffrfs.archive.index import Index
+from ffrfs.format import pickled
+from ffrfs.format.index import Index
 from tests.fuzz.targets import TARGETS, WORDS, Targets, seeds
 
 
@@ -37,7 +37,7 @@ def test_a_seed_gets_past_the_checksums(targets, monkeypatch):
 
 
 def test_a_parser_that_reads_another_number_than_was_packed_is_noticed(targets, monkeypatch):
-    monkeypatch.setattr("ffrfs.archive.tree._records", lambda parser, values, n_records: values.clip(max=0))
+    monkeypatch.setattr("ffrfs.format.tree._records", lambda parser, values, n_records: values.clip(max=0))
     with pytest.raises(AssertionError, match="not the one that was pickled"):
         targets.tree(seeds("tree")[0])
 

@@ -1,4 +1,4 @@
-"""The index: sorted rows, lookup, paths, and the sidecar it is kept in."""
+"""The index: sorted rows, lookup, paths, and the file it is kept in."""
 
 import os
 import pickle
@@ -8,14 +8,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ffrfs.archive.index import ROOT_INODE, Index, build_index
-from ffrfs.archive.layout import TREE_MAGIC, crc32, encode_header
+from ffrfs.archive.index_file import find_index_file, index_file_paths, save_index_file
 from ffrfs.archive.opening import load_index
-from ffrfs.archive.records import Records
 from ffrfs.archive.shards import Shards
-from ffrfs.archive.sidecar import find_sidecar, save_sidecar, sidecar_paths
-from ffrfs.archive.tree import parse_tree
 from ffrfs.errors import FormatError, RecordIndexError
+from ffrfs.format.header import TREE_MAGIC, crc32, encode_header
+from ffrfs.format.index import ROOT_INODE, Index, build_index
+from ffrfs.format.records import Records
+from ffrfs.format.tree import parse_tree
 
 
 def records_of(n):
@@ -126,10 +126,10 @@ def archive(tmp_path, monkeypatch):
 def test_the_sidecar_holds_the_same_index(archive):
     shards = Shards(archive)
     built = load_index(shards)
-    assert find_sidecar(shards) is None, "a small index is not kept unasked"
-    path = save_sidecar(built, shards)
+    assert find_index_file(shards) is None, "a small index is not kept unasked"
+    path = save_index_file(built, shards)
     assert path == f"{archive}.index"
-    found = find_sidecar(Shards(archive))
+    found = find_index_file(Shards(archive))
     assert found is not None
     for name in Index.ARRAYS:
         assert np.array_equal(found[1].arrays[name], built.arrays[name])
@@ -139,34 +139,34 @@ def test_the_sidecar_holds_the_same_index(archive):
 
 def test_the_sidecar_goes_with_its_archive(archive):
     shards = Shards(archive)
-    save_sidecar(load_index(shards), shards)
+    save_index_file(load_index(shards), shards)
     os.utime(archive, ns=(1, 1))
-    assert find_sidecar(Shards(archive)) is None
+    assert find_index_file(Shards(archive)) is None
 
 
 def test_a_damaged_sidecar_is_ignored(archive):
     shards = Shards(archive)
-    path = save_sidecar(load_index(shards), shards)
+    path = save_index_file(load_index(shards), shards)
     whole = bytearray(Path(path).read_bytes())
     for at in (0, 9, 13, 17, 40, len(whole) // 2, len(whole) - 70):
         damaged = bytearray(whole)
         damaged[at] ^= 0xFF
         with open(path, "wb") as file:
             file.write(damaged)
-        assert find_sidecar(shards) is None, f"byte {at} of {len(whole)}"
+        assert find_index_file(shards) is None, f"byte {at} of {len(whole)}"
     for size in (0, 10, 20, len(whole) // 2):
         with open(path, "wb") as file:
             file.write(whole[:size])
-        assert find_sidecar(shards) is None, f"cut to {size}"
+        assert find_index_file(shards) is None, f"cut to {size}"
 
 
 def test_where_the_folder_cannot_be_written_the_cache_is_used(archive):
     # Root writes to folders without write permission, so the place beside the archive is taken by a folder instead.
     shards = Shards(archive)
-    beside, cached = sidecar_paths(shards)
+    beside, cached = index_file_paths(shards)
     os.mkdir(beside)
-    assert save_sidecar(load_index(shards), shards) == cached
-    found = find_sidecar(shards)
+    assert save_index_file(load_index(shards), shards) == cached
+    found = find_index_file(shards)
     assert found is not None
     assert found[0] == cached
     assert os.stat(os.path.dirname(cached)).st_mode & 0o777 == 0o700

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ffrfs.daemon.install import install_on_node
 from ffrfs.errors import ConfigError
+from ffrfs.mount.install import install_on_node
 
 
 @pytest.fixture

@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from ffrfs.daemon.observation import Observation
 from ffrfs.fs.state import HISTOGRAM_BUCKETS, SharedState
 from ffrfs.fs.statistics import TEXT_BYTES, StatisticsFolder
+from ffrfs.mount.observation import Observation
 
 EMPTY = [0] * HISTOGRAM_BUCKETS
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ffrfs.daemon.options import MountOptions, parse_options, parse_size
 from ffrfs.errors import ConfigError
+from ffrfs.mount.options import MountOptions, parse_options, parse_size
 
 
 def test_lists_and_repetitions_add_up_and_the_last_wins():

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ffrfs.archive.ownership import changeable_by_others
+from ffrfs.linux.ownership import changeable_by_others
 from tests.support.fuse import require_root
 from tests.support.users import NOBODY
 
@@ -91,7 +91,7 @@ def test_others_than_root_follow_what_they_like(place, monkeypatch):
 
 def test_root_of_a_user_namespace_is_an_ordinary_user(place):
     """To it, the folders of root itself are somebody else's."""
-    script = "import sys; from ffrfs.archive.ownership import *; print(changeable_by_others(sys.argv[1]))"
+    script = "import sys; from ffrfs.linux.ownership import *; print(changeable_by_others(sys.argv[1]))"
     command = ["unshare", "--user", "--map-root-user", sys.executable, "-c", script, place / "theirs" / "file"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode and "unshare" in done.stderr:

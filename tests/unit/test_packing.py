@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from ffrfs import ConfigError, PackedFolder, PackError, pack_folder
-from ffrfs.archive import copying
-from ffrfs.archive.copying import PIECE_BYTES, PIECE_FILES
-from ffrfs.archive.unpacking import unpack
+from ffrfs.pack import copy as copying
+from ffrfs.pack.copy import PIECE_BYTES, PIECE_FILES
+from ffrfs.pack.unpack import unpack
 from tests.support.reference_packer import reference_archive
 
 VECTORS = Path(__file__).parent.parent / "data" / "vectors"

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffrfs import ConfigError, FileReader, PackedFolder, PackError, pack_folder
-from ffrfs.archive.layout import header_bytes
-from ffrfs.archive.scan import scan_folder
-from ffrfs.archive.sharding import MAX_SHARDS, pack_shards, split_evenly, split_to_size
-from ffrfs.archive.tally import Tally
-from ffrfs.archive.unpacking import unpack
+from ffrfs.format.header import header_bytes
+from ffrfs.pack.progress import Tally
+from ffrfs.pack.scan import scan_folder
+from ffrfs.pack.shards import MAX_SHARDS, pack_shards, split_evenly, split_to_size
+from ffrfs.pack.unpack import unpack
 
 VECTORS = Path(__file__).parent.parent / "data" / "vectors"
 SIZES = st.lists(st.integers(0, 1000), min_size=1, max_size=60)

@@ -8,8 +8,8 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 
-from ffrfs.archive.tree import MAX_DEPTH, numbered_tree, parse_tree
 from ffrfs.errors import FormatError
+from ffrfs.format.tree import MAX_DEPTH, numbered_tree, parse_tree
 
 
 def as_dict(tree):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ffrfs import ArchiveError, ChecksumError, FileWriter, pack_folder
-from ffrfs.archive.unpacking import MARKER, unpack
+from ffrfs.pack.unpack import MARKER, unpack
 from tests.support.fuse import require_root
 from tests.support.users import NOBODY
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from ffrfs import FileReader, FormatError, PackedFolder
-from ffrfs.archive.layout import encode_header
+from ffrfs.format.header import encode_header
 
 VECTORS = Path(__file__).parent.parent / "data" / "vectors"
 MANIFEST = json.loads((VECTORS / "manifest.json").read_text())["archives"]

@@ -1,0 +1,94 @@
+"""`ffrfs mount`."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import click
+
+from ffrfs.cli.mount_options import mount_options
+from ffrfs.errors import MountError
+
+if TYPE_CHECKING:
+    from ffrfs.daemon.serve import PreparedMount
+
+__all__ = ["check_fuse", "config_option", "mount", "serve_in_background"]
+
+
+config_option = click.option(
+    "--config", type=click.Path(), metavar="FILE", help="Read what to mount, and where, from a file."
+)
+
+
+@click.command()
+@click.argument("archive", type=click.Path(), required=False)
+@click.argument("mountpoint", type=click.Path(), required=False)
+@config_option
+@mount_options
+@click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
+@click.option("--log", type=click.Path(), help="Log file of a background mount.")
+@click.option("-d", "--debug", is_flag=True, help="Log more.")
+def mount(
+    archive: str | None,
+    mountpoint: str | None,
+    config: str | None,
+    options: tuple[str, ...],
+    foreground: bool,
+    log: str | None,
+    debug: bool,
+) -> int:
+    """Mount ARCHIVE, an .ffr file or a folder of shards, at MOUNTPOINT as a read-only tree.
+
+    Goes to the background once the mount answers. Example:
+
+    \b
+    ffrfs mount coco.ffr /mnt/coco
+    ffrfs mount --allow-other --workers 4 coco.ffr /mnt/coco
+    ffrfs mount -o allow_other,workers=4 coco.ffr /mnt/coco
+    ffrfs mount --config /etc/ffrfs/coco.toml
+    ffrfs umount /mnt/coco
+    """
+    check_fuse()
+    from ffrfs.daemon.background import Foreground
+    from ffrfs.daemon.serve import prepare
+    from ffrfs.mount.config import read_config
+    from ffrfs.mount.log import start_logging
+    from ffrfs.mount.options import parse_options
+
+    start_logging(None, debug)
+    if config is not None and archive is None:
+        configured = read_config(config)
+        configured.require_archive()
+        archive, mountpoint = configured.archive, configured.mountpoint
+        parsed = parse_options(options, configured.options)
+    elif config is None and archive is not None and mountpoint is not None:
+        parsed = parse_options(options)
+    else:
+        raise click.UsageError("give either ARCHIVE and MOUNTPOINT, or --config FILE")
+    prepared = prepare(archive, os.path.abspath(mountpoint), parsed)
+    if foreground:
+        return prepared.serve(Foreground())
+    serve_in_background(prepared, log, debug)
+    return 0
+
+
+def serve_in_background(prepared: PreparedMount, log: str | None = None, debug: bool = False) -> None:
+    """Make the mount and return once it answers. Raises: MountError, ArchiveError, OSError."""
+    from ffrfs.daemon.background import in_background
+    from ffrfs.mount.log import default_log_path, start_logging
+
+    start_logging(os.path.abspath(log or default_log_path(prepared.mountpoint)), debug)
+    in_background(prepared.serve)
+
+
+def check_fuse() -> None:
+    """Raises: MountError naming what is missing, if this Python cannot mount."""
+    try:
+        import pyfuse3  # noqa: F401
+        import trio  # noqa: F401
+    except ImportError as error:
+        raise MountError(
+            f"mounting needs pyfuse3 and trio, and {error.name or 'one of them'} is missing: install the packages fuse3"
+            " and libfuse3-dev, then pip install 'ffrfs[fuse]' (without a mount, use the backend 'ffrecord' in process)"
+        ) from error

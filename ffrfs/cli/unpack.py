@@ -1,0 +1,32 @@
+"""`ffrfs unpack`."""
+
+from __future__ import annotations
+
+import click
+from rich.filesize import decimal
+
+from ffrfs.cli.interrupts import ended_by_sigterm
+from ffrfs.cli.progress import progress_bar
+from ffrfs.errors import printable
+from ffrfs.pack.unpack import unpack as unpack_archive
+
+__all__ = ["unpack"]
+
+
+@click.command()
+@click.argument("archive", type=click.Path())
+@click.argument("target", type=click.Path())
+@click.argument("paths", nargs=-1)
+@click.option("-f", "--force", is_flag=True, help="Also if TARGET is not empty; replace files that are in the way.")
+def unpack(archive: str, target: str, paths: tuple[str, ...], force: bool) -> None:
+    """Write the files of ARCHIVE, or only those at PATHS, to the folder TARGET.
+
+    Every file is checked. TARGET holds .ffrfs-unpack-incomplete until all of them are written.
+
+    \b
+    ffrfs unpack coco.ffr coco/
+    ffrfs unpack coco.ffr somewhere/ annotations val2017/000000000139.jpg
+    """
+    with ended_by_sigterm(), progress_bar("Unpacking") as progress:
+        unpacked = unpack_archive(archive, target, force, paths=paths or None, progress=progress)
+    click.echo(f"{printable(target)}: {unpacked.files} files, {decimal(unpacked.size_bytes)}")

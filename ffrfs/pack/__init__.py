@@ -1,0 +1,1 @@
+"""From folders to archives and back: scanning, writing, sharding, unpacking, verifying."""

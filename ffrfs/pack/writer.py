@@ -1,0 +1,151 @@
+"""Writing an archive: records in order, the header last, the name when all is there."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ffrfs.errors import ConfigError, PackError
+from ffrfs.format.header import crc32, encode_header, header_bytes
+from ffrfs.linux.atomic import PendingFile
+
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+__all__ = ["FileWriter"]
+
+_BUFFER_BYTES = 1 << 20
+
+
+class FileWriter:
+    """Writes an archive of `n` records, as HFAiLab/ffrecord's class of this name.
+
+    Args: fname, whose name must end in .ffr; n, the number of records. Attributes: n; count, how many are written.
+    The archive appears under its name at `close`, whole and on disk, and replaces what was there. Until then it has a
+    temporary name beside it. Left by an exception, or garbage-collected without `close`, it leaves nothing. For one
+    thread at a time.
+    Raises: ConfigError for a name or n that cannot be; PackError for more or fewer records than n; OSError.
+    Source: HFAiLab/ffrecord fileio.py and writer.cpp, which write under the final name.
+    """
+
+    def __init__(self, fname: str | os.PathLike[str], n: int) -> None:
+        self.fname = os.fspath(fname)
+        check_archive_name(self.fname)
+        if n < 0:
+            raise ConfigError(f"an archive cannot have {n} records")
+        self.n = n
+        self.count = 0
+        self._checksums = np.empty(n, np.uint32)
+        self._lengths = np.empty(n, np.int64)
+        self._unfinished_bytes = 0  # put, but not yet in a record
+        self._buffer = bytearray()
+        self._file: PendingFile | None = PendingFile(self.fname)
+        self._end = header_bytes(n)  # of what is written; the header's place stays empty until close
+
+    def write_one(self, data: ReadableBuffer) -> None:
+        """Append a record: bytes, bytearray, memoryview or a contiguous array; copied or written before the return."""
+        view = memoryview(data)
+        self.put(view)
+        self.end_record(view.nbytes, crc32(view))
+
+    def write(self, records: Iterable[ReadableBuffer]) -> None:
+        """Append records, each as `write_one` takes it."""
+        for record in records:
+            self.write_one(record)
+
+    def put(self, data: ReadableBuffer) -> None:
+        """Append bytes that `end_record` will make into records. Any number of calls may make one record, and one call
+        several: large files are written in pieces, small ones many at a time."""
+        self._open_file()
+        view = memoryview(data)
+        if not view.nbytes:
+            return
+        self._check_room()
+        view = view.cast("B")
+        self._unfinished_bytes += len(view)
+        if len(self._buffer) + len(view) > _BUFFER_BYTES:
+            self._flush()
+        if len(view) > _BUFFER_BYTES:
+            self._write_out(view)
+        else:
+            self._buffer += view
+
+    def end_record(self, length_bytes: int, checksum: int) -> None:
+        """Make the next `length_bytes` of what was put a record, whose CRC32 the caller knows to be `checksum`."""
+        self._check_room()
+        if length_bytes > self._unfinished_bytes:
+            raise PackError(self.fname, f"a record of {length_bytes} bytes, of which {self._unfinished_bytes} were put")
+        self._unfinished_bytes -= length_bytes
+        self._lengths[self.count] = length_bytes
+        self._checksums[self.count] = checksum
+        self.count += 1
+
+    def close(self) -> None:
+        """Write the header, sync, and give the archive its name; nothing the second time.
+
+        Raises: PackError if there are fewer records than promised, OSError; then no archive is left.
+        """
+        if self._file is None:
+            return
+        try:
+            if self.count != self.n or self._unfinished_bytes:
+                raise PackError(self.fname, f"closed after {self.count} records where {self.n} were promised")
+            self._flush()
+            self._end = 0
+            self._write_out(memoryview(encode_header(self._checksums, self._lengths)))
+            self._file.commit()
+        finally:
+            self.abort()
+
+    def abort(self) -> None:
+        """Give the archive up and remove what was written; nothing after `close`."""
+        file, self._file = self._file, None
+        if file is not None:
+            file.abort()
+
+    def __enter__(self) -> FileWriter:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *exception: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self.abort()
+
+    def __del__(self) -> None:
+        if getattr(self, "_file", None) is not None:
+            self.abort()
+            warnings.warn(f"{self.fname} is not written: its FileWriter was not closed", ResourceWarning, stacklevel=2)
+
+    def _open_file(self) -> PendingFile:
+        if self._file is None:
+            raise ValueError(f"the writer of {self.fname} is closed")
+        return self._file
+
+    def _check_room(self) -> None:
+        if self.count == self.n:
+            raise PackError(self.fname, f"it has all of the {self.n} records promised; one more cannot be written")
+
+    def _flush(self) -> None:
+        if self._buffer:
+            self._write_out(memoryview(self._buffer))
+            self._buffer = bytearray()
+
+    def _write_out(self, view: memoryview) -> None:
+        done = 0
+        try:
+            while done < len(view):
+                done += os.pwrite(self._open_file().fd, view[done:], self._end + done)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, self.fname) from None
+        self._end += done
+
+
+def check_archive_name(fname: str) -> None:
+    """Raises: ConfigError unless the name ends in .ffr, without which the reference reader does not take it."""
+    if os.path.splitext(fname)[1] != ".ffr":
+        raise ConfigError(f"{fname}: the name of an archive must end in .ffr")
