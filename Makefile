@@ -59,10 +59,12 @@ man: setup  ## build the manual pages; writes build/man/
 
 bench:  ## measure ffrfs and its peers; writes benchmarks/results/
 	@scripts/setup bench
+	@scripts/setup-baseline
 	.venv-bench/bin/python -m benchmarks
 
 bench-quick:  ## the same on little data: shows that it runs, not how fast
 	@scripts/setup bench
+	@scripts/setup-baseline
 	.venv-bench/bin/python -m benchmarks --quick
 
 FUZZ_SECONDS ?= 600
@@ -88,7 +90,7 @@ requirements: setup  ## pin the newest versions that pyproject.toml allows, with
 		$(PIN) --no-deps $(MM_PINS)/$$environment.in --output-file $(MM_PINS)/$$environment.txt; done
 
 clean:  ## remove what the other targets made here
-	rm -rf .venv .venv-bench .venv-fuzz .venv-audit build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-baseline .venv-bench .venv-fuzz .venv-audit build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
 .PHONY: help setup demo test test-large test-mm test-systemd test-unit soak soak-systemd fuzz audit lint man bench \

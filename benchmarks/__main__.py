@@ -14,6 +14,7 @@ from benchmarks import goals, plots, report
 from benchmarks.bench import FULL, QUICK, Bench
 from benchmarks.cases import (
     in_process,
+    large_file,
     listing,
     mounting,
     packing,
@@ -29,6 +30,7 @@ CASES = {
     "scaling": scaling.run,
     "sequential": sequential.run,
     "listing": listing.run,
+    "large-file": large_file.run,
     "mounting": mounting.run,
     "in-process": in_process.run,
     "slow-storage": slow_storage.run,
@@ -54,7 +56,7 @@ def main() -> None:
             CASES[name](bench)
     finally:
         bench.mountpoint.rmdir()
-    names = goals.data_names(plan, bench.coco.name, bench.small.name)
+    names = goals.data_names(plan, bench.coco.name, bench.small.name, bench.large.name)
     judgements = goals.judge(bench.results, names)
     bench.results.save(out / "samples.csv")
     report.write_report(bench, judgements, plots.draw_all(bench.results, names, out), out / "README.md")

@@ -14,7 +14,7 @@ from rich.console import Console
 from benchmarks.names import ManyNames
 from benchmarks.results import Results
 from benchmarks.systems import Mount, NotAvailableError, System
-from benchmarks.trees import Tree
+from benchmarks.trees import LargeFile, Tree
 
 S = TypeVar("S", bound=System)
 LARGE_ROUNDS = 3  # at most, of what takes minutes a round
@@ -32,10 +32,11 @@ class Plan:
     many_names: int  # of the archive that is only mounted
     record_reads: int  # in one in-process round
     epoch_files: int  # of an epoch on slow storage
+    large_bytes: int  # of the one large file
 
 
-FULL = Plan(5, 5_000, 50_000, 10_000, 1_280_000, 10_000_000, 4_000, 3_000)
-QUICK = Plan(1, 300, 1_000, 1_000, 20_000, 100_000, 300, 300)
+FULL = Plan(5, 5_000, 50_000, 10_000, 1_280_000, 10_000_000, 4_000, 3_000, 2_000_000_000)
+QUICK = Plan(1, 300, 1_000, 1_000, 20_000, 100_000, 300, 300, 50_000_000)
 
 
 @dataclass
@@ -57,6 +58,13 @@ class Bench:
     def small(self) -> Tree:
         """Many files of the size of thumbnails, in folders as ImageNet's classes."""
         return self._tree("small files", self.plan.small_files, 10_000, per_folder=1_000)
+
+    @property
+    def large(self) -> LargeFile:
+        """A folder with one large file."""
+        size_bytes = self.plan.large_bytes
+        title = f"one file of {size_bytes / 1e9:g} GB"
+        return LargeFile(title, 1, size_bytes, 1, self.folder / f"large-{size_bytes}").build()
 
     def _tree(self, name: str, files: int, mean_bytes: int, per_folder: int) -> Tree:
         title = f"{files:,} files of {mean_bytes // 1000} kB"

@@ -51,6 +51,11 @@ class Readers:
             self._hear(process)
         return self
 
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the readers."""
+        return [process.pid for process in self._processes]
+
     def run_pass(self) -> Pass:
         """Let all readers read their files once. Raises: RuntimeError if not all bytes were there."""
         for process in self._processes:

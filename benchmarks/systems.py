@@ -124,19 +124,41 @@ class Ffrfs(Daemon):
     """ffrfs; `options` are those of `ffrfs mount -o`."""
 
     suffix = ".ffr"
+    program = BIN / "ffrfs"
 
     def __init__(self, name: str = "ffrfs", options: str = "") -> None:
         self.name, self.options = name, options
 
     def build(self, folder: Path, image: Path) -> None:
-        _run(BIN / "ffrfs", "pack", folder, image)
+        _run(self.program, "pack", folder, image)
 
     def command(self, image: Path, mountpoint: Path) -> list[str]:
         options = ["-o", self.options] if self.options else []
-        return [str(BIN / "ffrfs"), "mount", "-f", *options, str(image), str(mountpoint)]
+        return [str(self.program), "mount", "-f", *options, str(image), str(mountpoint)]
 
     def kept_index(self, image: Path) -> list[Path]:
         return [image.with_name(image.name + ".index")]
+
+
+class Baseline(Ffrfs):
+    """ffrfs 0.1.0 in an environment of its own, on a second name of the same archive: each version keeps an index."""
+
+    program = Path(__file__).parent.parent / ".venv-baseline/bin/ffrfs"
+
+    def __init__(self) -> None:
+        super().__init__("ffrfs 0.1.0")
+        if not self.program.exists():
+            raise RuntimeError("the environment of ffrfs 0.1.0 is missing: run 'scripts/setup-baseline'")
+
+    def image(self, tree: Tree) -> Path:
+        return self.second_name(Ffrfs().image(tree))
+
+    def second_name(self, archive: Path) -> Path:
+        """Another name of an archive, made if it is not there."""
+        second = archive.with_name(f"baseline-{archive.name}")
+        if not second.exists():
+            second.hardlink_to(archive)
+        return second
 
 
 class Squashfuse(Daemon):

@@ -6,20 +6,21 @@ import os
 import re
 import subprocess
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 TRACEFS = Path("/sys/kernel/tracing")
 BUFFER_KIB = 1 << 16
-OPCODE = re.compile(r"opcode \d+ \(FUSE_(\w+)\)")
+EVENT = re.compile(r"-(\d+) +\[.*opcode \d+ \(FUSE_(\w+)\)")  # of which process, and what
 NOT_WAITED_FOR = {"RELEASE", "RELEASEDIR", "FORGET", "BATCH_FORGET", "INTERRUPT"}
 
 
 @contextmanager
-def fuse_requests(root: Path) -> Iterator[Counter[str]]:
-    """Count the requests to the file system mounted at `root` by name; the counter is filled at the end of the block.
+def fuse_requests(root: Path, pids: Collection[int]) -> Iterator[Counter[str]]:
+    """Count the requests that these processes make to the file system mounted at `root`, by name.
 
+    The counter is filled at the end of the block.
     Raises: PermissionError, FileNotFoundError where the kernel has no trace events to offer.
     """
     if not (TRACEFS / "instances").exists():
@@ -35,6 +36,7 @@ def fuse_requests(root: Path) -> Iterator[Counter[str]]:
         yield counts
         (event / "enable").write_text("0")
         with (trace / "trace").open() as lines:
-            counts.update(match[1] for line in lines if (match := OPCODE.search(line)))
+            events = filter(None, map(EVENT.search, lines))
+            counts.update(event[2] for event in events if int(event[1]) in pids)
     finally:
         trace.rmdir()

@@ -15,6 +15,9 @@ SMALLEST_BYTES = 100
 SIZE_SPREAD = 0.35  # standard deviation of the logarithm of the sizes, about COCO's
 
 
+BLOCK_BYTES = 1 << 24
+
+
 @dataclass(frozen=True)
 class Tree:
     """A folder of `files` files of `mean_bytes` on average, at most `per_folder` in one subfolder."""
@@ -54,4 +57,23 @@ class Tree:
             noise = rng.bytes(size_bytes - len(JPEG_START) - len(JPEG_END))
             (unfinished / path).write_bytes(JPEG_START + noise + JPEG_END)
         unfinished.rename(self.root)
+        return self
+
+
+@dataclass(frozen=True)
+class LargeFile(Tree):
+    """A folder with one file of `mean_bytes`, all of it noise."""
+
+    def build(self) -> LargeFile:
+        """Write the file unless it is there; returns self."""
+        if not self.root.exists():
+            unfinished = self.root.with_name(self.root.name + ".unfinished")
+            shutil.rmtree(unfinished, ignore_errors=True)
+            path = unfinished / self.paths[0]
+            path.parent.mkdir(parents=True)
+            rng = np.random.default_rng(1)
+            with path.open("wb") as stream:
+                for begin in range(0, self.mean_bytes, BLOCK_BYTES):
+                    stream.write(rng.bytes(min(BLOCK_BYTES, self.mean_bytes - begin)))
+            unfinished.rename(self.root)
         return self

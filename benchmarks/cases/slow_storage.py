@@ -19,14 +19,15 @@ import ffrfs
 from benchmarks.bench import Bench
 from benchmarks.measuring import warm
 from benchmarks.readers import Readers
-from benchmarks.systems import Ffrfs, SlowStorage
+from benchmarks.systems import Baseline, Ffrfs, SlowStorage
 from benchmarks.trees import Tree
 
 LATENCY_MS = 5
-BATCH, READERS = 64, 4
+BATCH, READERS, MANY_READERS = 64, 4, 32
 BATCHES = 10  # of one round: single ones vary by a factor of two
 ONE, BATCHED = "5 ms storage, one read", f"5 ms storage, batch of {BATCH}"
 EPOCH = f"5 ms storage, shuffled epoch, {READERS} readers"
+CROWD = f"5 ms storage, shuffled epoch, {MANY_READERS} readers"
 HINTED = "ffrfs, hinted"
 HINT = "import sys, ffrfs; ffrfs.prefetch(sys.stdin.read().splitlines())"
 
@@ -38,8 +39,9 @@ def run(bench: Bench) -> None:
             for number in range(bench.plan.rounds):
                 bench.console.print(f"{BATCHED}, {tree.name}, round {number + 1} of {bench.plan.rounds}")
                 _batch(bench, tree, archive, seed=number)
-            systems = (Ffrfs(), Ffrfs(HINTED))
-            bench.interleave(f"{EPOCH}, {tree.name}", systems, partial(_epoch, bench, tree, archive))
+            hinted, unhinted = Ffrfs(HINTED), (Ffrfs(), Baseline())
+            for case, readers, systems in ((EPOCH, READERS, (hinted, *unhinted)), (CROWD, MANY_READERS, unhinted)):
+                bench.interleave(f"{case}, {tree.name}", systems, partial(_epoch, bench, tree, archive, case, readers))
 
 
 @contextmanager
@@ -68,10 +70,12 @@ def _batch(bench: Bench, tree: Tree, archive: Path, seed: int) -> None:
                 bench.results.add(case, tree.name, "ffrfs", ms=float(seconds) * 1e3)
 
 
-def _epoch(bench: Bench, tree: Tree, archive: Path, system: Ffrfs) -> None:
+def _epoch(bench: Bench, tree: Tree, archive: Path, case: str, count: int, system: Ffrfs) -> None:
     """All readers start when the hint is given, as workers do that know the sampler's order."""
     sizes = tree.shuffled(bench.plan.epoch_files)
-    with bench.mounted(system, archive) as mount, Readers(mount.root, sizes, READERS) as readers:
+    if isinstance(system, Baseline):
+        archive = archive.with_name(system.image(tree).name)
+    with bench.mounted(system, archive) as mount, Readers(mount.root, sizes, count) as readers:
         hinting = None
         if system.name == HINTED:
             hinting = subprocess.Popen([sys.executable, "-c", HINT], stdin=subprocess.PIPE, text=True)
@@ -79,4 +83,4 @@ def _epoch(bench: Bench, tree: Tree, archive: Path, system: Ffrfs) -> None:
         measured = readers.run_pass()
     if hinting and hinting.returncode:
         raise RuntimeError(f"the hint failed with status {hinting.returncode}")
-    bench.results.add(EPOCH, tree.name, system.name, files_per_s=measured.files_per_s)
+    bench.results.add(case, tree.name, system.name, files_per_s=measured.files_per_s)

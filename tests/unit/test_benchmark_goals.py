@@ -13,7 +13,7 @@ from benchmarks.report import goal_table
 from benchmarks.results import Results
 
 ROOT = Path(__file__).parents[2]
-NAMES = goals.data_names(FULL, "large files", "small files")
+NAMES = goals.data_names(FULL, "large files", "small files", "one large file")
 COLD = "cold, 1 reader, one core"
 
 
@@ -23,16 +23,16 @@ def judgement(results: Results, work: str, data: str) -> goals.Judgement:
     return found
 
 
-@pytest.mark.parametrize(("ours", "reached"), [(1249.0, False), (1250.0, True), (4000.0, True)])
+@pytest.mark.parametrize(("ours", "reached"), [(1199.0, False), (1200.0, True), (4000.0, True)])
 def test_a_ratio_must_be_at_least_the_bound(ours, reached):
     results = Results()
     results.add(COLD, "large files", "ffrfs", files_per_s=ours)
     results.add(COLD, "large files", "squashfuse_ll", files_per_s=1000.0)
-    found = judgement(results, "cold random reads, 1 reader, one core; squashfuse_ll", "large files")
+    found = judgement(results, "cold reads, never listed, 1 reader, one core; squashfuse_ll", "large files")
     assert (found.ratio, found.reached) == (ours / 1000, reached)
 
 
-@pytest.mark.parametrize(("ours", "reached"), [(0.05, True), (0.1, True), (0.11, False)])
+@pytest.mark.parametrize(("ours", "reached"), [(0.05, True), (0.5, True), (0.51, False)])
 def test_a_value_without_a_peer_must_be_at_most_the_bound(ours, reached):
     results = Results()
     results.add("mount, again", "10,000,000 names", "ffrfs", seconds=ours)
@@ -43,8 +43,8 @@ def test_medians_are_compared():
     results = Results()
     for ours, theirs in ((1.0, 9.0), (20.0, 10.0), (30.0, 99.0)):
         results.add(COLD, "small files", "ffrfs", files_per_s=ours)
-        results.add(COLD, "small files", "ratarmount", files_per_s=theirs)
-    found = judgement(results, "cold random reads, 1 reader, one core; ratarmount", "small files")
+        results.add(COLD, "small files", "squashfuse_ll", files_per_s=theirs)
+    found = judgement(results, "cold reads, never listed, 1 reader, one core; squashfuse_ll", "small files")
     assert (found.ours, found.theirs, found.ratio) == (20, 10, 2)
 
 
