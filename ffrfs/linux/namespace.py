@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 from pathlib import Path
 
 from ffrfs.errors import MountError
+from ffrfs.linux.libc import last_error, libc
 
 __all__ = ["enter_private_namespace"]
 
@@ -20,7 +20,6 @@ def enter_private_namespace() -> None:
 
     To be called before there are threads. Raises: MountError. Source: unshare(2), user_namespaces(7).
     """
-    libc = ctypes.CDLL(None, use_errno=True)
     user, group = os.geteuid(), os.getegid()
     if user == 0:
         _check(libc.unshare(_CLONE_NEWNS), "this root may make no mount namespace: the container lacks CAP_SYS_ADMIN")
@@ -38,4 +37,4 @@ def enter_private_namespace() -> None:
 
 def _check(result: int, problem: str) -> None:
     if result != 0:
-        raise MountError(f"{problem} ({os.strerror(ctypes.get_errno())})")
+        raise MountError(f"{problem} ({last_error().strerror})")

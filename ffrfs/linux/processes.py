@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import signal
+
+from ffrfs.linux.libc import libc
 
 __all__ = ["end_with_parent"]
 
@@ -16,6 +17,6 @@ def end_with_parent(parent: int, number: signal.Signals) -> None:
 
     Args: parent, the process id of who forked this process. Lasts over exec, not over fork. Source: prctl(2).
     """
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number)
+    libc.prctl(_PR_SET_PDEATHSIG, number)
     if os.getppid() != parent:
         os.kill(os.getpid(), number)
