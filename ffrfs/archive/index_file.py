@@ -219,9 +219,7 @@ def _write(path: str, index: Index, stamps: list[tuple[object, ...]], shards: Sh
             for at, array in zip(places, arrays.values(), strict=True):
                 stream.seek(begin + at)
                 stream.write(array.data)
-        # For those who can read the archive.
-        os.fchmod(pending.fd, os.fstat(shards.descriptors[0]).st_mode & 0o444 | 0o600)
-        pending.commit()
+        pending.commit(os.fstat(shards.descriptors[0]).st_mode & 0o444 | 0o600)  # for those who can read the archive
     finally:
         pending.abort()
 

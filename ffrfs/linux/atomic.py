@@ -1,9 +1,13 @@
 """Files and folders that appear under their own name only when they are whole.
 
-What is being written has a temporary name `.NAME.<16 hex digits>.tmp` in the target's folder, and an exclusive `flock`
-for as long as its writer lives. The kernel drops that lock however the writer ends, SIGKILL included, so a temporary
-whose lock is free is litter, which the next writer of the same target removes. Where a file system has no locks, none
-can be taken and nothing is ever removed.
+What is being written has a temporary name `.NAME.<16 hex digits>.tmp` in the target's folder. The next writer of the
+same target removes what a writer that was killed has left there. Others may be able to rename files in that folder, so
+a name proves nothing, and only what carries this user's mark is removed:
+
+- A temporary file has, until it is committed, the sticky bit in its mode, which has no other use on a file, belongs to
+  this user, and is locked by `flock` for as long as its writer lives. The kernel drops that lock however the writer
+  ends. Where a file system keeps no modes or has no locks, nothing is ever removed.
+- A temporary folder has such a file in it. Only files are removed from it, and itself if that leaves it empty.
 """
 
 from __future__ import annotations
@@ -14,12 +18,13 @@ import fcntl
 import os
 import re
 import secrets
-import shutil
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 __all__ = ["PendingFile", "PendingFolder", "sync_folder"]
 
+_MARK = stat.S_ISVTX
+_FOLDER_MARK = ".temporary"  # the marked file of a temporary folder
 _NAME_BYTES = 200  # of the target's name, so that the temporary name stays below the usual limit of 255
 _LOCK_UNSUPPORTED = {errno.EBADF, errno.EINVAL, errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP}
 
@@ -41,12 +46,16 @@ class PendingFile:
         self.fd = -1
         while self.fd < 0:
             self.path = _temporary_path(target)
-            fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-            self.fd = _locked(fd, self.path)
+            self.fd = _create_locked(self.path)
 
-    def commit(self) -> None:
-        """Make the contents durable and give them their name, in one step as others see it."""
+    def commit(self, mode: int | None = None) -> None:
+        """Make the contents durable and give them their name, in one step as others see it.
+
+        Args: mode, the file's permissions, by default those of a new file.
+        """
         os.fsync(self.fd)
+        # Not before: a writer that is killed while the disk is busy leaves what still can be told as a temporary.
+        os.fchmod(self.fd, stat.S_IMODE(os.fstat(self.fd).st_mode) & ~_MARK if mode is None else mode)
         os.rename(self.path, self.target)
         self._close()
         sync_folder(os.path.dirname(self.target))
@@ -75,11 +84,18 @@ class PendingFolder:
         self.folder = folder
         target = os.path.join(folder, label)
         remove_leftovers(target)
-        self._fd = -1
-        while self._fd < 0:
+        self._fd = self._mark_fd = -1
+        while self._mark_fd < 0:
+            self.abort()
             self.path = _temporary_path(target)
             os.mkdir(self.path)
-            self._fd = _locked(os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC), self.path)
+            # What is moved and removed is found by this descriptor: others may have renamed folders by then.
+            self._fd = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            try:
+                self._mark_fd = _create_locked(_FOLDER_MARK, self._fd)
+            except OSError:
+                self.abort()
+                raise
 
     def commit(self, names: Sequence[str]) -> None:
         """Move these files to `folder`, the last first, and make their names durable.
@@ -87,18 +103,22 @@ class PendingFolder:
         Raises: FileNotFoundError if one is missing; then none is moved.
         """
         for name in names:
-            os.stat(os.path.join(self.path, name))
+            os.stat(name, dir_fd=self._fd)
         for name in reversed(names):
-            os.rename(os.path.join(self.path, name), os.path.join(self.folder, name))
+            os.rename(name, os.path.join(self.folder, name), src_dir_fd=self._fd)
         self.abort()
         sync_folder(self.folder)
 
     def abort(self) -> None:
         """Drop what is in the temporary, and itself. Harmless after `commit` and a second time."""
         if self._fd >= 0:
-            shutil.rmtree(self.path, ignore_errors=True)
-            fd, self._fd = self._fd, -1
-            os.close(fd)
+            with contextlib.suppress(OSError):
+                _remove_files(self._fd)
+                os.rmdir(self.path)
+            for fd in (self._mark_fd, self._fd):
+                if fd >= 0:
+                    os.close(fd)
+            self._mark_fd = self._fd = -1
 
 
 def remove_leftovers(target: str) -> None:
@@ -106,12 +126,14 @@ def remove_leftovers(target: str) -> None:
 
     Raises: OSError if the target's folder cannot be read.
     """
-    folder = os.path.dirname(target) or "."
     pattern = re.compile(re.escape(_prefix(target)) + r"[0-9a-f]{16}\.tmp")
-    for name in os.listdir(folder):
-        if pattern.fullmatch(name):
+    folder_fd = os.open(os.path.dirname(target) or ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in filter(pattern.fullmatch, os.listdir(folder_fd)):
             with contextlib.suppress(OSError):
-                _remove_if_dead(os.path.join(folder, name))
+                _remove_leftover(name, folder_fd)
+    finally:
+        os.close(folder_fd)
 
 
 def sync_folder(folder: str) -> None:
@@ -134,34 +156,62 @@ def _temporary_path(target: str) -> str:
     return os.path.join(os.path.dirname(target), f"{_prefix(target)}{secrets.token_hex(8)}.tmp")
 
 
-def _locked(fd: int, path: str) -> int:
-    """Lock a temporary just made; returns fd, or -1, fd closed, if a cleaner took it in the meantime for litter."""
+def _create_locked(path: str, folder_fd: int | None = None) -> int:
+    """Make a temporary file, marked and locked. Returns: its descriptor, or -1 if it was removed before it was locked,
+    as that of a dead writer. Raises: OSError."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    fd = os.open(path, flags, 0o666 | _MARK, dir_fd=folder_fd)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        ours = os.path.samestat(os.fstat(fd), os.lstat(path))
+        if os.path.samestat(os.fstat(fd), os.stat(path, dir_fd=folder_fd, follow_symlinks=False)):
+            return fd
     except (BlockingIOError, FileNotFoundError):
-        ours = False
+        pass
     except OSError as error:
-        ours = error.errno in _LOCK_UNSUPPORTED
-        if not ours:
-            os.close(fd)
-            raise
-    if ours:
-        return fd
+        if error.errno in _LOCK_UNSUPPORTED:
+            return fd
+        os.close(fd)
+        raise
     os.close(fd)
     return -1
 
 
-def _remove_if_dead(path: str) -> None:
-    """Remove a temporary. Raises: OSError if its writer lives, or it cannot be locked or removed."""
-    is_folder = stat.S_ISDIR(os.lstat(path).st_mode)
-    mode = os.O_DIRECTORY if is_folder else os.O_RDWR  # NFS locks exclusively only what is open for writing
-    fd = os.open(path, mode | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+def _remove_leftover(name: str, folder_fd: int) -> None:
+    """Remove a temporary. Raises: OSError if its writer lives, it is not ours, or it cannot be locked or removed."""
+    if not stat.S_ISDIR(os.stat(name, dir_fd=folder_fd, follow_symlinks=False).st_mode):
+        with _dead_temporary(name, folder_fd):
+            os.unlink(name, dir_fd=folder_fd)
+        return
+    fd = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=folder_fd)
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if is_folder:
-            shutil.rmtree(path)
-        else:
-            os.unlink(path)
+        with _dead_temporary(_FOLDER_MARK, fd):
+            _remove_files(fd)
+            os.rmdir(name, dir_fd=folder_fd)
     finally:
         os.close(fd)
+
+
+@contextlib.contextmanager
+def _dead_temporary(name: str, folder_fd: int) -> Iterator[None]:
+    """A temporary file of ours, locked during the block. Raises: OSError if its writer lives, or it is not ours."""
+    # NFS locks exclusively only what is open for writing; O_NONBLOCK: opening a FIFO must not hang.
+    fd = os.open(name, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder_fd)
+    try:
+        status = os.fstat(fd)
+        marked = stat.S_ISREG(status.st_mode) and status.st_mode & _MARK
+        if not marked or status.st_uid != os.geteuid():
+            raise PermissionError(errno.EPERM, "it is no temporary of this user", name)
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _remove_files(folder_fd: int) -> None:
+    """Remove the files in a temporary folder, its mark last: as long as there is more in it, it can be told as ours.
+
+    Raises: OSError, IsADirectoryError for a folder in it.
+    """
+    names = os.listdir(folder_fd)
+    for name in sorted(names, key=_FOLDER_MARK.__eq__):
+        os.unlink(name, dir_fd=folder_fd)

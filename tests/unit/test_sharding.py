@@ -179,6 +179,7 @@ def test_litter_of_a_killed_packer_is_removed(source, out):
     litter = out / ".shards.0123456789abcdef.tmp"
     litter.mkdir(parents=True)
     (litter / "PART_00000.ffr").touch()
+    (litter / ".temporary").touch(0o1600)  # as the packer makes it
     pack_folder(source, out, shards=2)
     assert sorted(os.listdir(out)) == ["PART_00000.ffr", "PART_00001.ffr"]
 
