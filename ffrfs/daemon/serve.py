@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import logging
 import os
@@ -30,6 +31,7 @@ from ffrfs.fs.options import TreeOptions
 from ffrfs.fs.prefetch import Announcer, Prefetcher
 from ffrfs.fs.state import SharedState
 from ffrfs.fs.statistics import StatisticsFolder
+from ffrfs.linux.ownership import check_files
 from ffrfs.mount.device import check_device
 from ffrfs.mount.mountpoint import (
     Mount,
@@ -75,6 +77,7 @@ def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) ->
     """
     # Absolute, since the daemon will work in another folder when it looks whether the archive was replaced.
     shards = Shards(os.path.abspath(archive) if isinstance(archive, str) else map(os.path.abspath, archive))
+    _check_way(shards)
     index = _load_index(shards)
     if clean_stale(mountpoint):
         logger.warning("cleaned a dead mount at %s", mountpoint)
@@ -82,6 +85,20 @@ def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) ->
     check_device()
     _check_descriptors()
     return PreparedMount(shards, index, mountpoint, options)
+
+
+def _check_way(shards: Shards) -> None:
+    """Raises: MountError where a user's link has led root to the archive: with allow_other, he could have root show to
+    everybody what he may not read himself."""
+    try:
+        check_files(shards.paths, shards.descriptors)
+    except OSError as error:
+        if error.errno != errno.EPERM:
+            raise
+        raise MountError(
+            f"archive {shards.path} leads through {error.filename}, a link that other users can change: name what it"
+            " leads to"
+        ) from None
 
 
 def _check_descriptors() -> None:

@@ -12,6 +12,8 @@ from ffrfs.linux.atomic import PendingFile, PendingFolder, remove_leftovers
 from tests.support.fuse import require_root
 from tests.support.users import NOBODY
 
+pytestmark = pytest.mark.semantics("leftovers")
+
 TEMPORARY = ".target.0123456789abcdef.tmp"
 KILLED = """
 import os, signal, sys

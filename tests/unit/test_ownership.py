@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from ffrfs.linux.ownership import changeable_by_others
+from ffrfs.linux.ownership import changeable_by_others, check_files
 from tests.support.fuse import require_root
 from tests.support.users import NOBODY
 
@@ -97,3 +97,31 @@ def test_root_of_a_user_namespace_is_an_ordinary_user(place):
     if done.returncode and "unshare" in done.stderr:
         pytest.skip(f"there can be no user namespaces here: {done.stderr.strip()}")
     assert (done.stdout, done.stderr) == ("None\n", "")
+
+
+def test_a_file_that_a_user_s_link_has_led_to(place):
+    (place / "ours" / "file").touch()
+    link(place / "theirs" / "link", place / "ours" / "file", NOBODY)
+    link(place / "theirs" / "folder", place / "ours", NOBODY)
+    link(place / "link", "theirs/link")
+    link(place / "of-root", "ours/../ours/file")
+    fd = os.open(place / "ours" / "file", os.O_RDONLY)
+    try:
+        check_files([f"{place}/ours/file", f"{place}/of-root"], [fd, fd])
+        for path, led_by in [("theirs/link",) * 2, ("theirs/folder/file", "theirs/folder"), ("link", "theirs/link")]:
+            with pytest.raises(PermissionError) as caught:
+                check_files([f"{place}/ours/file", f"{place}/{path}"], [fd, fd])
+            assert caught.value.filename == f"{place}/{led_by}"
+    finally:
+        os.close(fd)
+
+
+def test_a_link_that_a_user_has_taken_away_again_after_it_was_followed(place):
+    (place / "ours" / "file").touch()
+    (place / "theirs" / "file").touch()
+    fd = os.open(place / "ours" / "file", os.O_RDONLY)
+    try:
+        with pytest.raises(OSError, match="another file has come to its place"):
+            check_files([f"{place}/theirs/file"], [fd])
+    finally:
+        os.close(fd)
