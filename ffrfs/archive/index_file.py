@@ -33,7 +33,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ffrfs.archive.one_archive import check_index
 from ffrfs.archive.shards import Shards
+from ffrfs.errors import ArchiveError
 from ffrfs.format.header import crc32
 from ffrfs.format.index import Index
 from ffrfs.linux.atomic import PendingFile
@@ -102,8 +104,19 @@ def read_index_file(path: str, shards: Shards) -> Index:
         raise UnusableIndexFile(error.strerror) from error
     try:
         _check_writers(fd)
-        return Index(_map_arrays(fd, shards))
-    except (OSError, ValueError, KeyError, TypeError, IndexError, OverflowError, RecursionError) as problem:
+        index = Index(_map_arrays(fd, shards))
+        check_index(shards, index)
+        return index
+    except (
+        ArchiveError,
+        OSError,
+        ValueError,
+        KeyError,
+        TypeError,
+        IndexError,
+        OverflowError,
+        RecursionError,
+    ) as problem:
         raise UnusableIndexFile(str(problem)) from problem
     finally:
         os.close(fd)

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from ffrfs.archive.index_file import find_index_file, save_index_file
+from ffrfs.archive.one_archive import check_index, check_records, is_tree, read_tree
 from ffrfs.archive.shards import Shards
-from ffrfs.errors import ChecksumError
-from ffrfs.format.header import TREE_MAGIC, crc32
 from ffrfs.format.index import Index, build_index
 from ffrfs.format.records import Records
-from ffrfs.format.tree import Tree, numbered_tree, parse_tree
+from ffrfs.format.tree import numbered_tree
 
 __all__ = ["build", "build_and_keep", "is_packed_folder", "load_index", "load_records"]
 
@@ -19,8 +18,8 @@ _KEEP_ROWS = 10_000
 def load_index(shards: Shards) -> Index:
     """The index of an open archive; an archive without a tree is one directory of numbered files.
 
-    Raises: FormatError, TruncatedError, ChecksumError if header or tree are wrong. A large index that had to be built
-    is kept in a file, if there is a place for one.
+    Raises: FormatError, TruncatedError, ChecksumError if header or tree are wrong, FormatError if the files are not the
+    shards of one archive. A large index that had to be built is kept in a file, if there is a place for one.
     """
     found = find_index_file(shards)
     if found is not None:
@@ -41,41 +40,27 @@ def build_and_keep(shards: Shards) -> Index:
 def load_records(shards: Shards) -> Records:
     """The record list alone, for readers that need no names. Raises as `load_index`."""
     found = find_index_file(shards)
-    return found[1].records if found is not None else _records(shards)
+    if found is not None:
+        return found[1].records
+    records = _records(shards)
+    check_records(shards, records)
+    return records
 
 
 def build(shards: Shards) -> Index:
     """Build the index from the archive itself, whatever is kept. Raises as `load_index`."""
     records = _records(shards)
-    tree = _read_tree(shards, records) if is_packed_folder(shards, records) else numbered_tree(len(records))
-    return build_index(shards.path, tree, records)
+    last = len(records) - 1
+    tree = read_tree(shards, records, last) if is_tree(shards, records, last) else numbered_tree(len(records))
+    index = build_index(shards.path, tree, records)
+    check_index(shards, index)
+    return index
 
 
 def is_packed_folder(shards: Shards, records: Records) -> bool:
     """Whether the last record is a tree."""
-    if len(records) == 0 or records.length(len(records) - 1) <= len(TREE_MAGIC):
-        return False
-    shard, offset, _ = records.extent(len(records) - 1)
-    return bytes(shards.read(shard, offset, len(TREE_MAGIC))) == TREE_MAGIC
+    return is_tree(shards, records, len(records) - 1)
 
 
 def _records(shards: Shards) -> Records:
     return Records.of_headers([shards.header(shard) for shard in range(len(shards.paths))])
-
-
-def _read_tree(shards: Shards, records: Records) -> Tree:
-    record = len(records) - 1
-    shard, offset, length = records.extent(record)
-    path = shards.paths[shard]
-    blob = bytes(shards.read(shard, offset, length))
-    actual, expected = crc32(blob), records.checksum(record)
-    if actual != expected:
-        raise ChecksumError(
-            path,
-            f"its tree of names (record {record}, at byte {offset}) has checksum {actual:#010x},"
-            f" it should be {expected:#010x}: the archive is damaged there",
-            record=record,
-            expected=expected,
-            actual=actual,
-        )
-    return parse_tree(path, blob, len(TREE_MAGIC), record, offset)
