@@ -56,9 +56,9 @@ def check_index(shards: Shards, index: Index) -> None:
 
     Cost: nothing for a single file; a comparison for a packed folder; else a read from each file.
     """
-    last = len(index.records) - 1
-    if len(shards.paths) == 1 or last < 0:
+    if len(shards.paths) == 1 or len(index.records) == 0:
         return
+    last = len(index.records) - 1
     if index.inode(last):  # it has a name, and so is not the tree: an archive without one
         _check_ends(shards, index.records)
     elif last > 0 and not index.inode(last - 1):
