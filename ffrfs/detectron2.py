@@ -20,6 +20,7 @@ from typing import IO, Any
 
 from iopath.common.file_io import NativePathHandler
 
+from ffrfs.archive.folder import path_parts
 from ffrfs.archive.prefix import PathPrefix
 from ffrfs.archive.shards import ArchivePath
 from ffrfs.archive.shared import shared_folder
@@ -69,7 +70,8 @@ class FFRecordPathHandler(NativePathHandler):
         if not self._copies:
             self._copies = tempfile.mkdtemp(prefix="ffrfs-")
             weakref.finalize(self, shutil.rmtree, self._copies, ignore_errors=True)
-        copy = Path(self._copies, inside)
+        # Joined from names, none of which leads out of the folder: Path(folder, "/etc") would be /etc.
+        copy = Path(self._copies, *map(os.fsdecode, path_parts(inside)))
         if force or not copy.exists():
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_bytes(self._folder.read_one(inside))

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 
 from fsspec import AbstractFileSystem, filesystem, register_implementation
 
+from ffrfs.archive.folder import path_parts
 from ffrfs.archive.shards import ArchivePath
 from ffrfs.archive.shared import shared_folder
 from ffrfs.errors import ConfigError, ReadOnlyError
@@ -51,7 +52,11 @@ class FfrFileSystem(AbstractFileSystem):
 
     @classmethod
     def _strip_protocol(cls, path: str) -> str:
-        return super()._strip_protocol(path).strip("/")  # type: ignore[no-any-return]
+        stripped = super()._strip_protocol(path)
+        if isinstance(stripped, list):
+            return stripped  # type: ignore[return-value]  # each was stripped by this method
+        # One spelling for each file: callers make names on disk, patterns and keys out of paths.
+        return b"/".join(path_parts(stripped)).decode("utf-8", "surrogateescape")
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:
         """The name, size in bytes and type (`file` or `directory`) of what is at a path.

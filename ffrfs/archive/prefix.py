@@ -24,13 +24,16 @@ class PathPrefix:
         self._quick = os.path.join(self.spelled, "") if self.spelled else ""
 
     def cut(self, path: str) -> str | None:
-        """The path relative to the prefix, or None if it lies outside, which one that climbs out by `..` does."""
+        """The path relative to the prefix, or None if it lies outside, which one that climbs out by `..` does.
+
+        What is returned is never absolute, however many slashes follow the prefix: callers may join it to a folder.
+        """
         if ".." not in path:
             if self.spelled is None:
-                return path
+                return path.lstrip("/")
             if path.startswith(self._quick):  # the usual case: spelled as the prefix is
-                return path[len(self._quick) :]
-        inside = os.path.relpath(path, self.spelled) if self.spelled else os.path.normpath(path.lstrip("/"))
+                return path[len(self._quick) :].lstrip("/")
+        inside = os.path.relpath(path or ".", self.spelled) if self.spelled else os.path.normpath(path.lstrip("/"))
         return None if inside == ".." or inside.startswith("../") else inside
 
 

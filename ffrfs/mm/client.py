@@ -24,6 +24,7 @@ from ffrfs.mm.uri import is_uri, split_path
 __all__ = ["FFRecordClient"]
 
 _NO_PREFIX = PathPrefix()
+_SUFFIX_CHARACTERS = 50  # at most four bytes each, of the 255 that a file name can have
 
 
 class FFRecordClient(ReadOnlyBackend):
@@ -118,7 +119,8 @@ class FFRecordClient(ReadOnlyBackend):
             yield os.fspath(filepath)
             return
         data = self.get(filepath)
-        with tempfile.NamedTemporaryFile(suffix="-" + os.path.basename(filepath)) as copy:
+        # The end of the name, with its extension: the whole one may leave no room for what makes it unique.
+        with tempfile.NamedTemporaryFile(suffix="-" + os.path.basename(filepath)[-_SUFFIX_CHARACTERS:]) as copy:
             copy.write(data)
             copy.flush()
             yield copy.name

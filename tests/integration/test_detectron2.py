@@ -60,6 +60,26 @@ def test_annotations_as_detectron2_reads_them(manager: PathManager, packed: Path
         assert json.load(file) == json.loads(Path(local).read_text())
 
 
+@pytest.mark.parametrize("root", ["coco", ""])
+@pytest.mark.parametrize("slashes", ["/", "//", "///", "/./", "//.//"])
+def test_copies_stay_in_their_folder_however_many_slashes_a_path_has(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str, slashes: str
+) -> None:
+    """Annotations with absolute file names, joined to a root, gave a path at which the archive's file was written."""
+    victim = tmp_path / "home" / "file"
+    inside = tmp_path / "source" / victim.relative_to("/")
+    for path in (victim, inside):
+        path.parent.mkdir(parents=True)
+    inside.write_text("of the archive")
+    pack_folder(tmp_path / "source", tmp_path / "a.ffr")
+    monkeypatch.chdir(tmp_path)
+    handler = FFRecordPathHandler("a.ffr", root)
+    local = Path(handler._get_local_path(f"{root}{slashes}{victim.relative_to('/')}"))
+    assert not victim.exists()
+    assert local.read_text() == "of the archive"
+    assert local.is_relative_to(handler._copies) and handler._copies.startswith("/")
+
+
 def test_copies_for_get_local_path_do_not_outlive_the_handler(packed: Path) -> None:
     handler = FFRecordPathHandler(packed / "coco.ffr", "coco")
     local = Path(handler._get_local_path("coco/annotations/instances_val2017.json"))

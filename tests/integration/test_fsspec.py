@@ -196,3 +196,17 @@ def test_errors(fs: FfrFileSystem, archive: Path, tmp_path: Path) -> None:
 def test_writing_is_refused(fs: FfrFileSystem, method: str, arguments: tuple[Any, ...]) -> None:
     with pytest.raises(ReadOnlyError, match="read-only"):
         getattr(fs, method)(*arguments)
+
+
+@pytest.mark.parametrize("spelled", ["d", "/d", "//d//", "./d", "d/."])
+def test_a_path_has_one_spelling(tmp_path: Path, spelled: str) -> None:
+    """Callers make files on disk, keys and patterns out of the names that they get."""
+    (tmp_path / "s" / "d" / "e").mkdir(parents=True)
+    (tmp_path / "s" / "d" / "e" / "x").write_text("x")
+    pack_folder(tmp_path / "s", tmp_path / "a.ffr")
+    archive = fsspec.filesystem("ffr", fo=str(tmp_path / "a.ffr"))
+    assert archive.info(spelled)["name"] == "d"
+    assert archive.find(spelled) == ["d/e/x"] == archive.glob(f"{spelled}/**/x")
+    assert archive._strip_protocol([spelled, "d//e"]) == ["d", "d/e"]
+    archive.get(spelled, str(tmp_path / "out"), recursive=True)
+    assert (tmp_path / "out" / "e" / "x").read_text() == "x"

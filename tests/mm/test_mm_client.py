@@ -321,3 +321,12 @@ def test_workers_share_the_index_by_mapping_it(tmp_path: Path) -> None:
         for maps in pool.map(maps_of_index, [client] * 2, chunksize=1):
             assert maps
             assert all(line.split()[1] == "r--s" for line in maps), maps
+
+
+@pytest.mark.parametrize("name", ["x" * 251 + ".jpg", "中" * 83 + ".jpg"])
+def test_a_copy_of_a_file_whose_name_is_as_long_as_can_be(tmp_path: Path, name: str) -> None:
+    (tmp_path / "source").mkdir()
+    (tmp_path / "source" / name).write_bytes(b"contents")
+    pack_folder(tmp_path / "source", tmp_path / "a.ffr")
+    with FFRecordClient(tmp_path / "a.ffr").get_local_path(name) as path:
+        assert path.endswith(".jpg") and Path(path).read_bytes() == b"contents"
