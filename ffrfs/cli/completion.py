@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 import click
 from click.shell_completion import CompletionItem, get_completion_class
 from click.types import StringParamType
 
 from ffrfs.mount.mountpoint import list_mounts
 
-__all__ = ["MountPoint", "completion"]
+__all__ = ["PLAIN", "MountPoint", "completion"]
 
+PLAIN = re.compile(r"/[\w/.,+@%-]*")  # paths that mean themselves in any shell; \w: letters, digits
 _VARIABLE = "_FFRFS_COMPLETE"  # by which click's script asks the program; derived from its name
 
 
@@ -21,9 +24,14 @@ class MountPoint(StringParamType):
     def shell_complete(
         self, context: click.Context, parameter: click.Parameter, incomplete: str
     ) -> list[CompletionItem]:
-        """The mount points that begin so; without any, files and folders as usual."""
+        """The mount points that begin so; without any, files and folders as usual.
+
+        Shells insert what they are given as it is, and any user can mount at a folder called `x;reboot;`. So only
+        names that no shell reads in another way are given; the others can be completed as folders, which shells quote.
+        """
         places = [mount.mountpoint for mount in list_mounts() if mount.mountpoint.startswith(incomplete)]
-        return [CompletionItem(place) for place in places] or [CompletionItem(incomplete, type="dir")]
+        plain = [CompletionItem(place) for place in places if PLAIN.fullmatch(place)]
+        return plain or [CompletionItem(incomplete, type="dir")]
 
 
 @click.command()

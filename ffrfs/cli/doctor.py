@@ -45,7 +45,7 @@ def doctor(mountpoint: str | None, fix: bool) -> int:
 
 def _show(title: str, findings: Iterable[Finding]) -> bool:
     """Print findings as they come; returns whether there is no problem among them."""
-    click.secho(title, bold=True)
+    click.secho(printable(title), bold=True)
     healthy = True
     for finding in findings:
         click.echo(f"  {click.style(f'{finding.level.value:<8}', _COLORS[finding.level])} {printable(finding.text)}")

@@ -26,6 +26,8 @@ def run_command(command: click.Command, name: str) -> int:
     except click.exceptions.Abort:
         return _failed(name, "interrupted", _INTERRUPTED)
     except click.ClickException as error:
+        if not isinstance(error, click.MissingParameter):  # whose message is ours alone, and may have several lines
+            error.message = printable(error.message)  # type: ignore[misc]  # its `show` prints nothing else
         error.show()
         return error.exit_code
     except FfrfsError as error:

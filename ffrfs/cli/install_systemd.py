@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 import click
+
+from ffrfs.errors import printable
 
 __all__ = ["install_systemd"]
 
@@ -27,4 +30,4 @@ def install_systemd(names: tuple[str, ...], root: Path) -> None:
     from ffrfs.mount.install import install_on_node
 
     for path in install_on_node(root, Path(sys.argv[0]).resolve().parent, names):
-        click.echo(path)
+        click.echo(printable(os.fspath(path)))

@@ -8,7 +8,7 @@ import logging.handlers
 import os
 import sys
 
-from ffrfs.errors import ConfigError
+from ffrfs.errors import ConfigError, printable
 from ffrfs.linux.ownership import changeable_by_others
 
 __all__ = ["default_log_path", "reopen_log", "start_logging"]
@@ -17,7 +17,15 @@ _FORMAT = "%(asctime)s %(process)d %(levelname)s %(name)s: %(message)s"
 _PRIORITIES = {logging.CRITICAL: 2, logging.ERROR: 3, logging.WARNING: 4, logging.INFO: 6, logging.DEBUG: 7}
 
 
-class _JournalFormatter(logging.Formatter):
+class _LineFormatter(logging.Formatter):
+    """A message as one line, since names in it come from strangers; a traceback that follows has its own lines."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:
+        record.message = printable(record.message)
+        return super().formatMessage(record)
+
+
+class _JournalFormatter(_LineFormatter):
     """Lines with the priority that journald reads off their beginning. Source: sd-daemon(3)."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -51,7 +59,7 @@ def start_logging(path: str | None, debug: bool = False) -> None:
     if path is None:
         handler = logging.StreamHandler(sys.stderr)
         journal = "JOURNAL_STREAM" in os.environ
-        handler.setFormatter(_JournalFormatter("%(name)s: %(message)s") if journal else logging.Formatter(_FORMAT))
+        handler.setFormatter(_JournalFormatter("%(name)s: %(message)s") if journal else _LineFormatter(_FORMAT))
     else:
         other = changeable_by_others(path)
         if other is not None:
@@ -61,7 +69,7 @@ def start_logging(path: str | None, debug: bool = False) -> None:
             )
         os.makedirs(os.path.dirname(os.path.abspath(path)), exist_ok=True)
         handler = logging.handlers.WatchedFileHandler(path, encoding="utf-8", errors="backslashreplace")
-        handler.setFormatter(logging.Formatter(_FORMAT))
+        handler.setFormatter(_LineFormatter(_FORMAT))
     logging.basicConfig(level=logging.DEBUG if debug else logging.INFO, handlers=[handler], force=True)
     logging.getLogger("pyfuse3").addFilter(_is_news)
 

@@ -77,7 +77,7 @@ def pack_folder(
     archives = pack_shards(tree, record, ends, out, symlinks == "follow", executor, threads, tally)
     if verbose:
         for begin, end, archive in zip([0, *ends], ends, archives, strict=False):
-            print(f"{archive}: {end - begin} records", flush=True)
+            print(f"{printable(archive)}: {end - begin} records", flush=True)
     return Packed(len(tree), size_bytes, archives)
 
 
