@@ -13,9 +13,10 @@ import errno
 import os
 from collections.abc import Iterable, Iterator, Sequence
 
+from ffrfs.linux.mountinfo import FS_TYPE, read_mounts
+
 __all__ = ["HINT_PREFIX", "decode_hint", "encode_hints", "prefetch"]
 
-FS_TYPE = "fuse.ffrfs"
 HINT_PREFIX = b".ffrfs-next:"
 _NAME_BYTES = 255
 # Base 254: all byte values but NUL and the slash, which no name may have. Four digits make 32 bits.
@@ -35,13 +36,13 @@ def prefetch(paths: Iterable[str | bytes | os.PathLike[str]]) -> int:
     """
     announced = 0
     batches: dict[int, tuple[bytes, list[int]]] = {}
-    mounts = _mounts()
+    devices = {mount.device_number for mount in read_mounts(FS_TYPE)}
     for path in paths:
         try:
             status = os.stat(path)
         except OSError:
             continue
-        if status.st_dev not in mounts:
+        if status.st_dev not in devices:
             _advise(path)
             continue
         folder, inodes = batches.setdefault(status.st_dev, (os.path.dirname(os.fsencode(path)), []))
@@ -89,18 +90,6 @@ def _announce(folder: bytes, inodes: list[int]) -> None:
         except OSError as error:
             if error.errno != errno.ENOENT:
                 return  # the mount is gone; whoever reads next will be told
-
-
-def _mounts() -> set[int]:
-    """The device numbers of the mounts of ffrfs."""
-    devices = set()
-    with open("/proc/self/mountinfo", "rb") as lines:
-        for line in lines:
-            front, _, back = line.partition(b" - ")
-            if back.startswith(FS_TYPE.encode() + b" "):
-                major, _, minor = front.split(b" ")[2].partition(b":")
-                devices.add(os.makedev(int(major), int(minor)))
-    return devices
 
 
 def _advise(path: str | bytes | os.PathLike[str]) -> None:

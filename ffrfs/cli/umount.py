@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from ffrfs.cli.completion import MountPoint
 from ffrfs.cli.mount import config_option
 from ffrfs.errors import MountError
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["umount"]
 
@@ -27,7 +22,7 @@ def umount(mountpoint: str | None, config: str | None, dead: bool) -> None:
     ffrfs umount /mnt/coco
     """
     from ffrfs.mount.config import read_config
-    from ffrfs.mount.mountpoint import clean_stale, find_mount, unmount
+    from ffrfs.mount.mountpoint import clean_stale, find_mount, unmount_made
 
     if config is not None and mountpoint is None:
         mountpoint = read_config(config).mountpoint
@@ -36,6 +31,7 @@ def umount(mountpoint: str | None, config: str | None, dead: bool) -> None:
     if dead:
         clean_stale(mountpoint)
         return
-    if find_mount(mountpoint) is None:
+    mount = find_mount(mountpoint)
+    if mount is None:
         raise MountError(f"no archive is mounted at {mountpoint}: 'ffrfs mounts' lists what is mounted")
-    unmount(mountpoint)
+    unmount_made(mount)

@@ -7,10 +7,10 @@ import errno
 import os
 import shutil
 import subprocess
-from dataclasses import dataclass
 
-from ffrfs.errors import MountError
-from ffrfs.linux.ownership import open_folder
+from ffrfs.errors import MountError, printable
+from ffrfs.linux.mountinfo import FS_TYPE, Mount, read_mounts
+from ffrfs.linux.ownership import changeable_by_others, open_folder
 
 __all__ = [
     "DEAD_ERRNOS",
@@ -24,66 +24,26 @@ __all__ = [
     "list_mounts",
     "mount_on",
     "open_mountpoint",
-    "unmount",
+    "real_path",
     "unmount_made",
 ]
 
-FS_TYPE = "fuse.ffrfs"
 DEAD_ERRNOS = (errno.ENOTCONN, errno.ECONNABORTED)
-_MNT_DETACH, _UMOUNT_NOFOLLOW = 2, 8
-
-
-@dataclass(frozen=True, slots=True)
-class Mount:
-    """One line of /proc/self/mountinfo: number, where, of which device (major:minor), type, source, super options."""
-
-    number: int
-    mountpoint: str
-    device: str
-    fs_type: str
-    source: str
-    options: str
-
-    @property
-    def connection(self) -> int:
-        """The number of the FUSE connection, as in /sys/fs/fuse/connections."""
-        return int(self.device.partition(":")[2])
-
-    @property
-    def owner_uid(self) -> int:
-        """Who mounted it."""
-        return self._number("user_id")
-
-    @property
-    def owner_gid(self) -> int:
-        """The group of who mounted it."""
-        return self._number("group_id")
-
-    @property
-    def allow_other(self) -> bool:
-        """Whether users other than the owner may look into it."""
-        return "allow_other" in self.options.split(",")
-
-    def _number(self, option: str) -> int:
-        values = dict(word.partition("=")[::2] for word in self.options.split(","))
-        return int(values.get(option, 0))
+_MNT_DETACH = 2
+_MAX_LINKS = 40  # as the kernel's
 
 
 def list_mounts(fs_type: str | None = FS_TYPE) -> list[Mount]:
     """The mounts of this mount namespace in the order they were made; only ffrfs's, or all if fs_type is None."""
-    mounts = []
-    with open("/proc/self/mountinfo", encoding="utf-8", errors="surrogateescape") as lines:
-        for line in lines:
-            front, _, back = line.rstrip("\n").partition(" - ")
-            fields, (kind, source, options) = front.split(" "), back.split(" ")[:3]
-            if fs_type is None or kind == fs_type:
-                mounts.append(Mount(int(fields[0]), _unescape(fields[4]), fields[2], kind, _unescape(source), options))
-    return mounts
+    return read_mounts(fs_type)
 
 
 def find_mount(mountpoint: str, fs_type: str | None = FS_TYPE) -> Mount | None:
-    """The topmost mount at this path, or None. The path itself is not touched, so a dead mount does no harm."""
-    path = _real_path(mountpoint)
+    """The topmost mount at this path, or None. The path itself is not touched, so a dead mount does no harm.
+
+    Raises: MountError for root, if another user's link leads there.
+    """
+    path = real_path(mountpoint)
     return next((mount for mount in reversed(list_mounts(fs_type)) if mount.mountpoint == path), None)
 
 
@@ -145,10 +105,7 @@ def open_mountpoint(mountpoint: str) -> int:
     except OSError as error:
         if error.errno != errno.EPERM:
             raise MountError(f"mount point {mountpoint} cannot be used: {error.strerror}") from None
-        raise MountError(
-            f"mount point {mountpoint} leads through {error.filename}, a link that other users can change: name the"
-            " folder that it leads to"
-        ) from None
+        raise _theirs(mountpoint, error.filename) from None
 
 
 def mount_on(place: int) -> Mount | None:
@@ -157,27 +114,9 @@ def mount_on(place: int) -> Mount | None:
     return next((mount for mount in reversed(list_mounts()) if mount.mountpoint == path), None)
 
 
-def unmount(mountpoint: str) -> None:
-    """Unmount lazily: the name goes at once, open files stay readable until they are closed.
-
-    Raises: MountError.
-    """
-    path = _real_path(mountpoint)
-    problem = _detach(path, _UMOUNT_NOFOLLOW)
-    if problem == 0:
-        return
-    if problem != errno.EPERM or os.geteuid() == 0:
-        raise MountError(f"{mountpoint} cannot be unmounted: {os.strerror(problem)}")
-    fusermount = shutil.which("fusermount3") or shutil.which("fusermount")
-    if fusermount is None:
-        raise MountError(f"{mountpoint} cannot be unmounted: fusermount3 is missing, install the package fuse3")
-    done = subprocess.run([fusermount, "-u", "-z", "--", path], capture_output=True, text=True)  # noqa: S603
-    if done.returncode != 0:
-        raise MountError(f"{mountpoint} cannot be unmounted: {done.stderr.strip() or 'fusermount3 failed'}")
-
-
 def unmount_made(mount: Mount) -> None:
-    """Unmount this very mount, if it is still there, also where folders on its path were renamed or replaced by links.
+    """Unmount this very mount lazily, if it is still there, also where folders on its path were renamed or replaced by
+    links: the name goes at once, open files stay readable until they are closed.
 
     Raises: MountError.
     """
@@ -185,17 +124,14 @@ def unmount_made(mount: Mount) -> None:
     if found is None:
         return
     try:
-        if os.geteuid() == 0:
-            _unmount_as_root(found)
-        else:
-            unmount(found.mountpoint)  # fusermount3 lets a user unmount nothing but his own
+        _unmount(found)
     except MountError:
         if is_mounted(mount):
             raise
 
 
-def _unmount_as_root(mount: Mount) -> None:
-    """Unmount it by a descriptor, so that no user can have root unmount something else by a link.
+def _unmount(mount: Mount) -> None:
+    """Unmount it by a descriptor, so that nothing else is unmounted, whatever a user's link or a later mount does.
 
     Raises: MountError.
     """
@@ -204,19 +140,37 @@ def _unmount_as_root(mount: Mount) -> None:
     except OSError as error:
         raise MountError(f"{mount.mountpoint} cannot be unmounted: {error.strerror}") from None
     try:
-        with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as facts:
-            numbers = [int(line.split()[1]) for line in facts if line.startswith("mnt_id:")]
-        problem = _detach(f"/proc/self/fd/{fd}", 0) if numbers == [mount.number] else errno.ESTALE
+        if _mount_number(fd) != mount.number:
+            raise MountError(f"{mount.mountpoint} cannot be unmounted: something else is mounted over it")
+        problem = _detach(f"/proc/self/fd/{fd}")
     finally:
         os.close(fd)
-    if problem:
+    if problem == errno.EPERM and os.geteuid() != 0:
+        _ask_fusermount(mount.mountpoint)
+    elif problem:
         raise MountError(f"{mount.mountpoint} cannot be unmounted: {os.strerror(problem)}")
 
 
-def _detach(path: str, flags: int) -> int:
+def _mount_number(fd: int) -> int:
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as facts:
+        return next(int(line.split()[1]) for line in facts if line.startswith("mnt_id:"))
+
+
+def _ask_fusermount(path: str) -> None:
+    """Have it unmount what is this user's own, which is all that it unmounts. Raises: MountError."""
+    fusermount = shutil.which("fusermount3") or shutil.which("fusermount")
+    if fusermount is None:
+        raise MountError(f"{path} cannot be unmounted: fusermount3 is missing, install the package fuse3")
+    done = subprocess.run([fusermount, "-u", "-z", "--", path], capture_output=True)  # noqa: S603
+    if done.returncode != 0:
+        said = printable(done.stderr.strip())
+        raise MountError(f"{path} cannot be unmounted: {said or 'fusermount3 failed'}")
+
+
+def _detach(path: str) -> int:
     """Unmount lazily; returns an errno, or 0."""
     libc = ctypes.CDLL(None, use_errno=True)
-    return 0 if libc.umount2(os.fsencode(path), _MNT_DETACH | flags) == 0 else ctypes.get_errno()
+    return 0 if libc.umount2(os.fsencode(path), _MNT_DETACH) == 0 else ctypes.get_errno()
 
 
 def _as_it_is_now(mount: Mount) -> Mount | None:
@@ -224,14 +178,41 @@ def _as_it_is_now(mount: Mount) -> Mount | None:
     return next((found for found in list_mounts() if (found.number, found.device) == same), None)
 
 
-def _real_path(mountpoint: str) -> str:
-    """The absolute path without links, without looking at the mount point itself, which may be dead."""
-    parent, name = os.path.split(os.path.abspath(mountpoint))
-    return os.path.join(os.path.realpath(parent), name)
+def real_path(mountpoint: str) -> str:
+    """The absolute path without links, without looking at the mount point itself, which may be dead or hang.
+
+    Raises: MountError for root, if a link that another user can change is on the path.
+    """
+    path = os.path.abspath(mountpoint)
+    for _ in range(_MAX_LINKS):
+        folder, name = os.path.split(path)
+        folder = _real_folder(folder, mountpoint)
+        path = os.path.join(folder, name)
+        try:
+            target = os.readlink(path)
+        except OSError:  # no link; not there; or a dead mount
+            return path
+        if changeable_by_others(folder) is not None:
+            raise _theirs(mountpoint, path)
+        path = os.path.abspath(os.path.join(folder, target))
+    return path
 
 
-def _unescape(field: str) -> str:
-    """Mountinfo writes space, tab, newline and backslash as three octal digits."""
-    for code, character in (("\\040", " "), ("\\011", "\t"), ("\\012", "\n"), ("\\134", "\\")):
-        field = field.replace(code, character)
-    return field
+def _real_folder(folder: str, mountpoint: str) -> str:
+    try:
+        fd = open_folder(folder)
+    except OSError as error:
+        if error.errno == errno.EPERM:
+            raise _theirs(mountpoint, error.filename) from None
+        return os.path.realpath(folder)  # without the right to look, or nothing is there
+    try:
+        return os.readlink(f"/proc/self/fd/{fd}")
+    finally:
+        os.close(fd)
+
+
+def _theirs(mountpoint: str, link: str) -> MountError:
+    return MountError(
+        f"mount point {mountpoint} leads through {link}, a link that other users can change: name the folder that it"
+        " leads to"
+    )

@@ -39,6 +39,7 @@ class Mounted:
         self.archive, self.path, self.log, self.options, self.mark = archive, path, log, options, mark
         self.tolerated: list[str] = []
         self.status = 0
+        self._place = os.path.realpath(path)
         ours = marked(mark)
         self.supervisor = next(pid for pid in ours if parent(pid) not in (0, *ours))
 
@@ -54,11 +55,11 @@ class Mounted:
 
     def is_mounted(self) -> bool:
         """Whether the mount table has it; the mount itself is not asked."""
-        return any(mount.mountpoint == os.fspath(self.path) for mount in list_mounts())
+        return any(mount.mountpoint == self._place for mount in list_mounts())
 
     def waiting(self) -> int:
         """How many requests the kernel has sent or will send and has no answer to. Needs root."""
-        connection = next(m.connection for m in list_mounts() if m.mountpoint == os.fspath(self.path))
+        connection = next(m.connection for m in list_mounts() if m.mountpoint == self._place)
         return int(fusectl(f"cat {connection}/waiting"))
 
     def unmount(self) -> None:
