@@ -39,6 +39,7 @@ from ffrfs.errors import ArchiveError
 from ffrfs.format.header import crc32
 from ffrfs.format.index import Index
 from ffrfs.linux.atomic import PendingFile
+from ffrfs.linux.homes import cache_folder
 from ffrfs.linux.ownership import changeable_by_others
 
 __all__ = [
@@ -67,11 +68,18 @@ def index_file_paths(shards: Shards) -> list[str]:
     """Where the index of an archive may lie, the preferred place first: beside the archive, then the user's cache."""
     absolute = os.path.abspath(shards.path)
     beside = os.path.join(absolute, "ffrfs.index") if shards.folder is not None else absolute + ".index"
-    key = hashlib.sha256("\0".join(map(os.path.realpath, shards.paths)).encode("utf-8", "surrogateescape")).hexdigest()
-    cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
-    cached = os.path.join(cache, "ffrfs", f"{os.path.basename(absolute)}-{key[:16]}.index")
+    cached = _cached_path(shards)
     # A list of files is no place of its own, so only the cache can say which list an index belongs to.
-    return [cached] if shards.folder is None and len(shards.paths) > 1 else [beside, cached]
+    places = [cached] if shards.folder is None and len(shards.paths) > 1 else [beside, cached]
+    return [place for place in places if place is not None]
+
+
+def _cached_path(shards: Shards) -> str | None:
+    """Where the user's cache would have it; None for a user without one."""
+    folder = cache_folder()
+    key = hashlib.sha256("\0".join(map(os.path.realpath, shards.paths)).encode("utf-8", "surrogateescape")).hexdigest()
+    name = f"{os.path.basename(os.path.abspath(shards.path))}-{key[:16]}.index"
+    return None if folder is None else os.path.join(folder, name)
 
 
 def find_index_file(shards: Shards) -> tuple[str, Index] | None:
@@ -130,7 +138,7 @@ def save_index_file(index: Index, shards: Shards) -> str | None:
     stamps = [astuple(shards.stamp(shard)) for shard in range(len(shards.paths))]
     if not all(checksum for *_, checksum in stamps):
         return None
-    *_, cached = index_file_paths(shards)
+    cached = _cached_path(shards)
     for path in index_file_paths(shards):
         try:
             with _cache_folder(path) if path == cached else _archive_folder(path, shards) as folder:

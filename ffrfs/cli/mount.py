@@ -76,9 +76,13 @@ def mount(
 def serve_in_background(prepared: PreparedMount, log: str | None = None, debug: bool = False) -> None:
     """Make the mount and return once it answers. Raises: MountError, ArchiveError, OSError."""
     from ffrfs.daemon.background import in_background
-    from ffrfs.mount.log import default_log_path, start_logging
+    from ffrfs.mount.log import start_default_log, start_logging
+    from ffrfs.mount.mountpoint import real_path
 
-    start_logging(os.path.abspath(log or default_log_path(prepared.mountpoint)), debug)
+    if log is not None:
+        start_logging(log, debug)
+    else:
+        start_default_log(real_path(prepared.mountpoint), debug)
     in_background(prepared.serve)
 
 

@@ -73,7 +73,7 @@ def examine_mount(mount: Mount, fix: bool) -> Iterator[Finding]:
     Args: fix, whether to unmount it if it is dead.
     """
     place, state = mount.mountpoint, probe(mount)
-    log = f"; its log is {default_log_path(place)}, or the journal"
+    log = f"; its log is {default_log_path(place) or 'what --log says'}, or the journal"
     if state is State.DEAD:
         yield _dead(mount, fix, log)
     elif state is State.HANGING:
