@@ -8,6 +8,7 @@ import functools
 import logging
 import os
 import resource
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -203,7 +204,16 @@ def _fuse_options(mount: PreparedMount) -> set[str]:
     words.add("fsname=" + fsname.replace("\\", "\\\\").replace(",", "\\,"))
     if options.allow_other:
         words.add("allow_other")
-    return words
+    return {_Option(word) for word in words}
+
+
+class _Option(str):
+    """An option of libfuse's that may be any bytes; pyfuse3 would have it in ASCII."""
+
+    __slots__ = ()
+
+    def encode(self, *_: object) -> bytes:
+        return super().encode(sys.getfilesystemencoding(), sys.getfilesystemencodeerrors())
 
 
 def _take_back(mount: Mount) -> None:
