@@ -11,12 +11,15 @@ import os
 import time
 
 from ffrfs.format.index import ROOT_INODE
+from ffrfs.format.tree import MAX_NAME_BYTES
 from ffrfs.fs.state import HISTOGRAM_BUCKETS, SharedState
 from ffrfs.version import __version__
 
-__all__ = ["FOLDER_NAME", "TEXT_BYTES", "StatisticsFolder"]
+__all__ = ["FOLDER_NAME", "OWN_FOLDER_NAME", "TEXT_BYTES", "StatisticsFolder"]
 
 FOLDER_NAME = b".ffrfs"
+# For programs: no archive can have a name that long, as it can have `.ffrfs`. The kernel passes on up to 1024 bytes.
+OWN_FOLDER_NAME = FOLDER_NAME.ljust(MAX_NAME_BYTES + 1, b"-")
 TEXT_BYTES = 65535
 _MAX_LABEL_CHARACTERS = 255
 _FOLDER_INODE = 1 << 48  # above all rows of any index
@@ -45,7 +48,7 @@ class StatisticsFolder:
     def lookup(self, parent: int, name: bytes) -> int:
         """The inode of a name of this folder's, or 0."""
         if parent == ROOT_INODE:
-            return _FOLDER_INODE if name == FOLDER_NAME else 0
+            return _FOLDER_INODE if name in (FOLDER_NAME, OWN_FOLDER_NAME) else 0
         return _FILES.get(name, 0) if parent == _FOLDER_INODE else 0
 
     def is_folder(self, inode: int) -> bool:
