@@ -11,6 +11,7 @@ from ffrfs.cli.completion import MountPoint
 from ffrfs.errors import printable
 from ffrfs.mount.doctor import Finding, Level, examine_mount, examine_mountpoint, examine_system
 from ffrfs.mount.mountpoint import find_mount, list_mounts
+from ffrfs.mount.probe import probe_all
 
 __all__ = ["doctor"]
 
@@ -38,8 +39,8 @@ def doctor(mountpoint: str | None, fix: bool) -> int:
         mounts = [] if found is None else [found]
         if found is None:
             healthy &= _show(mountpoint, [examine_mountpoint(os.path.abspath(mountpoint))])
-    for mount in mounts:
-        healthy &= _show(mount.mountpoint, examine_mount(mount, fix))
+    for mount, state in zip(mounts, probe_all(mounts), strict=True):
+        healthy &= _show(mount.mountpoint, examine_mount(mount, state, fix))
     return 0 if healthy else 1
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
 import click
 
+from ffrfs.cli.streams import open_missing_streams
 from ffrfs.daemon.notify import notify
 from ffrfs.errors import FfrfsError, printable
 
@@ -21,22 +23,25 @@ def run_command(command: click.Command, name: str) -> int:
     An error is one line on standard error, without a traceback, and the status line of the service if systemd runs us.
     Args: name, of the program, which begins that line.
     """
+    open_missing_streams()
     try:
         result = command.main(prog_name=name, standalone_mode=False)
+        sys.stdout.flush()  # now, while there is still somebody to say that it failed
     except click.exceptions.Abort:
         return _failed(name, "interrupted", _INTERRUPTED)
     except click.ClickException as error:
         if not isinstance(error, click.MissingParameter):  # whose message is ours alone, and may have several lines
             error.message = printable(error.message)  # type: ignore[misc]  # its `show` prints nothing else
-        error.show()
+        with contextlib.suppress(OSError):
+            error.show()
         return error.exit_code
     except FfrfsError as error:
         return _failed(name, str(error), error.exit_code)
     except BrokenPipeError:
-        # Whoever read our output has gone; Python would complain once more when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()
         return 1
     except OSError as error:
+        _drop_output()
         where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
         return _failed(name, f"{where}{error.strerror or error}", 1)
     return result if isinstance(result, int) else 0
@@ -44,6 +49,14 @@ def run_command(command: click.Command, name: str) -> int:
 
 def _failed(name: str, message: str, status: int) -> int:
     message = printable(message)
-    click.echo(f"{name}: {message}", err=True)
+    with contextlib.suppress(OSError):  # the status says it, too
+        click.echo(f"{name}: {message}", err=True)
     notify(f"STATUS={message}")
     return status
+
+
+def _drop_output() -> None:
+    """Have what is left unwritten go nowhere: it failed, and Python would complain once more at exit."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, sys.stdout.fileno())
+    os.close(null)

@@ -10,7 +10,7 @@ import click
 from ffrfs.cli.console import print_whole
 from ffrfs.cli.tables import plain_table
 from ffrfs.mount.mountpoint import list_mounts
-from ffrfs.mount.probe import probe
+from ffrfs.mount.probe import probe_all
 
 __all__ = ["mounts"]
 
@@ -23,14 +23,15 @@ def mounts(as_json: bool) -> None:
     \b
     ffrfs mounts
     """
+    found = list_mounts()
     rows = [
         {
             "mountpoint": mount.mountpoint,
             "archive": mount.source,
             "user": _user_name(mount.owner_uid),
-            "state": probe(mount).value,
+            "state": state.value,
         }
-        for mount in list_mounts()
+        for mount, state in zip(found, probe_all(found), strict=True)
     ]
     if as_json:
         for row in rows:

@@ -7,6 +7,7 @@ import click
 from ffrfs.cli.completion import MountPoint
 from ffrfs.cli.console import print_whole
 from ffrfs.cli.tables import activity_table
+from ffrfs.errors import printable
 from ffrfs.mount.observation import observe, read_statistics
 
 __all__ = ["stats"]
@@ -27,6 +28,7 @@ def stats(mountpoint: str, as_json: bool, prometheus: bool) -> None:
     if as_json and prometheus:
         raise click.UsageError("give --json or --prometheus, not both")
     if as_json or prometheus:
-        click.echo(read_statistics(mountpoint, "stats" if as_json else "metrics"), nl=False)
+        for line in read_statistics(mountpoint, "stats" if as_json else "metrics").split("\n")[:-1]:
+            click.echo(printable(line))
     else:
         print_whole(activity_table(observe(mountpoint), None))

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import re
 import socket
 
 __all__ = ["notify", "watchdog_seconds"]
+
+_NUMBER = re.compile("[0-9]{1,18}")  # else it is not systemd's
+_SHORTEST_SECONDS = 0.1
 
 
 def notify(*assignments: str) -> None:
@@ -25,7 +29,7 @@ def notify(*assignments: str) -> None:
 
 def watchdog_seconds() -> float | None:
     """How often systemd wants WATCHDOG=1 at least, or None. Source: sd_watchdog_enabled(3)."""
-    pid, microseconds = os.environ.get("WATCHDOG_PID"), os.environ.get("WATCHDOG_USEC")
-    if not microseconds or (pid and int(pid) != os.getpid()):
+    pid, microseconds = os.environ.get("WATCHDOG_PID", ""), os.environ.get("WATCHDOG_USEC", "")
+    if not _NUMBER.fullmatch(microseconds) or int(microseconds) == 0 or (pid and pid != str(os.getpid())):
         return None
-    return int(microseconds) / 1e6
+    return max(int(microseconds) / 1e6, _SHORTEST_SECONDS)

@@ -7,6 +7,7 @@ reading the file and looking whether the archive is there.
 from __future__ import annotations
 
 import os
+import reprlib
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ else:
 
 __all__ = ["MountConfig", "read_config"]
 
+_MAX_BYTES = 1 << 20
 _KEYS = ("archive", "mountpoint", "options")
 
 
@@ -76,10 +78,17 @@ def read_config(path: str | os.PathLike[str]) -> MountConfig:
 
 def _load(source: Path) -> dict[str, Any]:
     try:
-        return tomllib.loads(source.read_text(encoding="utf-8"))
+        with source.open("rb") as file:
+            text = file.read(_MAX_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{source}: {error.strerror}; systemd/example.toml shows one") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    if len(text) > _MAX_BYTES:
+        raise ConfigError(f"{source}: longer than {_MAX_BYTES >> 20} MiB, so no configuration file; name another")
+    try:
+        return tomllib.loads(text.decode("utf-8"))
+    except RecursionError:
+        raise ConfigError(f"{source}: not TOML that is understood: it is nested too deep") from None
+    except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are, and what int() says of many digits
         raise ConfigError(f"{source}: not TOML: {error}") from error
 
 
@@ -88,7 +97,7 @@ def _absolute_path(source: Path, table: dict[str, Any], key: str) -> str:
     if path is None:
         raise ConfigError(f"{source}: {key}: missing; give an absolute path")
     if not isinstance(path, str) or not path.startswith("/") or "\0" in path:
-        raise ConfigError(f"{source}: {key}: must be an absolute path in quotes, not {path!r}")
+        raise ConfigError(f"{source}: {key}: must be an absolute path in quotes, not {reprlib.repr(path)}")
     return path
 
 
@@ -96,7 +105,7 @@ def _options(source: Path, table: dict[str, Any], key: str) -> MountOptions:
     words = table.get(key, [])
     if not isinstance(words, list) or not all(isinstance(word, str) for word in words):
         raise ConfigError(
-            f'{source}: {key}: must be a list of words such as ["allow_other", "uid=1000"], not {words!r}'
+            f'{source}: {key}: must be a list of words such as ["allow_other", "uid=1000"], not {reprlib.repr(words)}'
         )
     try:
         return parse_options(words)

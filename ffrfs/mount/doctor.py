@@ -22,7 +22,7 @@ from ffrfs.mount.log import default_log_path
 from ffrfs.mount.mountpoint import Mount, check_mountpoint, unmount_made
 from ffrfs.mount.observation import Observation, observe
 from ffrfs.mount.options import MountOptions
-from ffrfs.mount.probe import State, probe
+from ffrfs.mount.probe import State
 
 __all__ = ["Finding", "Level", "examine_mount", "examine_mountpoint", "examine_system"]
 
@@ -67,12 +67,12 @@ def examine_mountpoint(mountpoint: str) -> Finding:
     return Finding(Level.GOOD, f"nothing is mounted at {mountpoint}, and an archive can be")
 
 
-def examine_mount(mount: Mount, fix: bool) -> Iterator[Finding]:
+def examine_mount(mount: Mount, state: State, fix: bool) -> Iterator[Finding]:
     """Look at one mount of ffrfs.
 
-    Args: fix, whether to unmount it if it is dead.
+    Args: state, as it was found just now; fix, whether to unmount it if it is dead.
     """
-    place, state = mount.mountpoint, probe(mount)
+    place = mount.mountpoint
     log = f"; its log is {default_log_path(place) or 'what --log says'}, or the journal"
     if state is State.DEAD:
         yield _dead(mount, fix, log)

@@ -1,18 +1,21 @@
-"""What a mount has counted, read from its hidden folder, and what follows from the numbers."""
+"""What a mount has counted, read from its folder of statistics, and what follows from the numbers."""
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
+from collections import Counter
 from dataclasses import dataclass, replace
 
 from ffrfs.errors import MountError
+from ffrfs.fs.statistics import OWN_FOLDER_NAME, TEXT_BYTES
 from ffrfs.mount.mountpoint import DEAD_ERRNOS, find_mount
 
 __all__ = ["Observation", "observe", "read_statistics"]
 
-_FOLDER = ".ffrfs"
+_FOLDER = os.fsdecode(OWN_FOLDER_NAME)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,8 +23,8 @@ class Observation:
     """The counters of a mount over a span of time: from its beginning, or between two observations.
 
     Attributes: archive, mountpoint, workers, files, what the mount is; counters, by the names of
-    `ffrfs.fs.state.COUNTERS`; read_histogram, element b the number of READs that took less than 2**b µs and not less
-    than half of that; begin, end, seconds since the epoch.
+    `ffrfs.fs.state.COUNTERS`, 0 what a daemon of another version has not; read_histogram, element b the number of READs
+    that took less than 2**b µs and not less than half of that; begin, end, seconds since the epoch.
     """
 
     archive: str
@@ -37,7 +40,7 @@ class Observation:
         """What was counted after an earlier observation of the same mount."""
         return replace(
             self,
-            counters={name: number - earlier.counters.get(name, 0) for name, number in self.counters.items()},
+            counters=Counter({name: number - earlier.counters.get(name, 0) for name, number in self.counters.items()}),
             read_histogram=[a - b for a, b in zip(self.read_histogram, earlier.read_histogram, strict=True)],
             begin=earlier.end,
         )
@@ -66,17 +69,23 @@ class Observation:
 
 def observe(mountpoint: str) -> Observation:
     """What a mount has counted since it was made. Raises: MountError."""
-    facts = json.loads(read_statistics(mountpoint, "stats"))
-    return Observation(
-        archive=facts["archive"],
-        mountpoint=facts["mountpoint"],
-        workers=facts["workers"],
-        files=facts["files"],
-        counters=facts["counters"],
-        read_histogram=facts["read_microseconds_log2"],
-        begin=facts["started"],
-        end=time.time(),
-    )
+    try:
+        facts = json.loads(read_statistics(mountpoint, "stats"))
+        return Observation(
+            archive=str(facts["archive"]),
+            mountpoint=str(facts["mountpoint"]),
+            workers=int(facts["workers"]),
+            files=int(facts["files"]),
+            counters=Counter({name: int(number) for name, number in facts["counters"].items()}),
+            read_histogram=[int(number) for number in facts["read_microseconds_log2"]],
+            begin=float(facts["started"]),
+            end=time.time(),
+        )
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+        raise MountError(
+            f"the statistics of the mount at {mountpoint} are not understood: its daemon may be of another version of"
+            " ffrfs; mount anew"
+        ) from None
 
 
 def read_statistics(mountpoint: str, name: str) -> str:
@@ -85,19 +94,25 @@ def read_statistics(mountpoint: str, name: str) -> str:
     Raises: MountError if there is no such mount, it is dead, or it shows nothing to this user.
     """
     try:
-        with open(os.path.join(mountpoint, _FOLDER, name), encoding="utf-8") as text:
-            return text.read().rstrip() + "\n"
+        with open(os.path.join(mountpoint, _FOLDER, name), "rb") as file:
+            return file.read(TEXT_BYTES).decode("utf-8", "backslashreplace").rstrip() + "\n"
     except PermissionError:
         raise MountError(
             f"the mount at {mountpoint} shows nothing to this user: ask as its owner, or mount with -o allow_other"
         ) from None
     except (FileNotFoundError, NotADirectoryError):
         if find_mount(mountpoint) is None:
-            raise MountError(f"no archive is mounted at {mountpoint}: 'ffrfs mounts' lists what is mounted") from None
+            raise MountError(_no_archive(mountpoint)) from None
         raise MountError(f"no statistics are kept at {mountpoint}: it is a part of a mount; ask at the whole") from None
     except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:  # another file system
+            raise MountError(_no_archive(mountpoint)) from None
         if error.errno not in DEAD_ERRNOS:
             raise
         raise MountError(
             f"the mount at {mountpoint} is dead: 'ffrfs umount {mountpoint}' removes it, then mount anew"
         ) from None
+
+
+def _no_archive(mountpoint: str) -> str:
+    return f"no archive is mounted at {mountpoint}: 'ffrfs mounts' lists what is mounted"

@@ -16,6 +16,7 @@ __all__ = ["MountOptions", "default_workers", "parse_options", "parse_size"]
 
 _KERNEL_OPTIONS = ("nosuid", "nodev", "noexec", "noatime", "suid", "dev", "exec", "atime", "sync", "async", "dirsync")
 _SEPARATOR = re.compile(r"(?<!\\),")
+_SIZE_DIGITS = 15  # a petabyte
 _SIZE = re.compile(r"(\d+)([kmg]?)(i?b?)", re.IGNORECASE)
 
 
@@ -82,7 +83,10 @@ def parse_size(text: str) -> int:
     match = _SIZE.fullmatch(text)
     if match is None:
         raise ValueError("it is a number of bytes, with k, M or G for powers of 1024")
-    return int(match[1]) << {"": 0, "k": 10, "m": 20, "g": 30}[match[2].lower()]
+    digits, shift = match[1].lstrip("0") or "0", {"": 0, "k": 10, "m": 20, "g": 30}[match[2].lower()]
+    if len(digits) > _SIZE_DIGITS:
+        raise ValueError("no memory is that large")
+    return int(digits) << shift
 
 
 def _whole(low: int, high: int, base: int = 10) -> Callable[[str], int]:

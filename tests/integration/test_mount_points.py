@@ -8,7 +8,9 @@ import subprocess
 import pytest
 
 from ffrfs.mount.mountpoint import find_mount, list_mounts
-from tests.support.processes import ffrfs
+from tests.support.archives import write_archive
+from tests.support.mounts import mounted
+from tests.support.processes import command, ffrfs
 
 TREE = {b"a": b"hello\n"}
 
@@ -62,6 +64,33 @@ def test_a_dead_mount_behind_a_link_is_cleaned_by_it(mount, tmp_path):
     assert (link / "a").read_bytes() == b"hello\n"
     assert [found.mountpoint for found in list_mounts()].count(str(place)) == 1
     second.unmount()
+
+
+ODD = os.fsdecode("数据 #\n\t,allow_other,\\x\\,suid:\r%n".encode() + b"\xff\xfe")
+
+
+@pytest.mark.semantics("odd-names")
+def test_archives_and_mount_points_of_odd_and_long_names(fuse, workers, tmp_path):
+    long = "d" * 100
+    folder = tmp_path / ODD / long / long / long
+    folder.mkdir(parents=True)
+    archive, place = write_archive(folder / f"{ODD}.ffr", TREE), folder / "mnt"
+    with mounted(archive, folder, f"workers={workers}"):
+        assert (place / "a").read_bytes() == b"hello\n"
+        assert find_mount(os.fspath(place)).source == os.fspath(archive)
+        assert not find_mount(os.fspath(place)).allow_other
+        assert ffrfs("stats", "--json", place).returncode == 0
+
+
+@pytest.mark.semantics("odd-names")
+@pytest.mark.parametrize("name", [ODD, "d" * 200 + "/" + "e" * 200], ids=["odd", "long"])
+def test_default_logs_of_odd_and_long_names(fuse, root, tmp_path, name):
+    archive, place = write_archive(tmp_path / "a.ffr", TREE), tmp_path / name
+    place.mkdir(parents=True)
+    script = 'mount -t tmpfs none /var/log || exit 99; "$@" && ls -A /var/log/ffrfs | wc -l && exec umount "$0"'
+    words = ["unshare", "--mount", "sh", "-c", script, place, *command("mount", archive, place)]
+    done = subprocess.run(words, capture_output=True, text=True)
+    assert (done.returncode, done.stdout.strip(), done.stderr) == (0, "1", "")
 
 
 @pytest.mark.semantics("umount")

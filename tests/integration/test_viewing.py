@@ -176,3 +176,23 @@ def test_top_on_a_terminal_shows_a_table_until_q(mount):
             watching.kill()  # it would go on as long as somebody has the terminal open
             os.close(ours)
     assert b"files opened" in shown
+
+
+@pytest.mark.semantics("hidden-folder")
+def test_an_archive_with_a_folder_of_that_name_shows_it_and_forges_nothing(mount):
+    forged = json.dumps({"archive": "\x1b[2Jforged", "counters": {}}).encode()
+    mounted = mount({b".ffrfs": {b"stats": forged, b"metrics": b"\x1b[2J"}, b"a": b"a"})
+    assert (mounted.path / ".ffrfs" / "stats").read_bytes() == forged
+    assert json.loads(ffrfs("stats", "--json", mounted.path).stdout)["archive"] == str(mounted.archive)
+    for words in (["stats"], ["stats", "--prometheus"], ["top", "-n1", "-i0.1"], ["doctor"]):
+        done = ffrfs(*words, mounted.path)
+        assert done.returncode == 0 or words == ["doctor"], done
+        assert str(mounted.archive) in done.stdout or words[0] == "top"
+        assert "\x1b" not in done.stdout + done.stderr and "forged" not in done.stdout + done.stderr
+
+
+def test_statistics_of_another_file_system(tmp_path):
+    (tmp_path / ".ffrfs").mkdir()
+    (tmp_path / ".ffrfs" / "stats").write_text("{}")
+    done = ffrfs("stats", tmp_path)
+    assert done.returncode == 3 and f"no archive is mounted at {tmp_path}" in done.stderr

@@ -84,3 +84,25 @@ def test_a_wrong_name_beside_other_files_is_a_mistake_that_waiting_does_not_mend
 def test_an_empty_or_missing_folder_is_storage_that_may_still_come(tmp_path: Path, folder: str) -> None:
     with pytest.raises(MountError, match=r"coco\.toml: archive: .*mount its storage"):
         configured(tmp_path / folder / "a.ffr").require_archive()
+
+
+@pytest.mark.parametrize(
+    "text", ["x = " + "[" * 5000, "x = " + "[" * 5000 + "]" * 5000, "x = " + "9" * 5000, "x = 1" + "0" * (1 << 20)]
+)
+def test_what_no_parser_likes_is_no_configuration(config_file: Path, text: str) -> None:
+    config_file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        read_config(config_file)
+    assert len(str(caught.value)) < 500
+
+
+def test_a_configuration_without_an_end() -> None:
+    with pytest.raises(ConfigError, match="/dev/zero: longer than 1 MiB"):
+        read_config("/dev/zero")
+
+
+def test_options_that_are_too_long_to_be_shown(config_file: Path) -> None:
+    config_file.write_text('archive = "/a.ffr"\nmountpoint = "/mnt"\noptions = [' + "[]," * 9999 + "]")
+    with pytest.raises(ConfigError) as caught:
+        read_config(config_file)
+    assert len(str(caught.value)) < 500
