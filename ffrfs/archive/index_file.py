@@ -9,9 +9,10 @@
     …                 the arrays of `Index.ARRAYS`, little-endian, each at a multiple of 64 bytes
 
 It lies beside the archive, else in the user's cache folder. It is used only if its stamps are those of the shards that
-are open, its checksums are right, and only root or this user can have written it: what is in it is not checked as the
-archive's own tree is, and whoever may write it may also change it while it is mapped. Anything else is ignored and the
-index is built anew, so a lost or broken index file costs time and nothing more.
+are open, its checksums are right, and its arrays are those of a tree and of the archive's header: it may have come with
+the archive from a stranger. Only root or this user may be able to write it, since it could be changed while it is
+mapped, after the check. Anything else is ignored and the index is built again, so a lost or broken index file costs
+time and nothing more.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from ffrfs.archive.shards import Shards
 from ffrfs.errors import ArchiveError
 from ffrfs.format.header import crc32
 from ffrfs.format.index import Index
+from ffrfs.format.validation import check_arrays
 from ffrfs.linux.atomic import PendingFile
 from ffrfs.linux.homes import cache_folder
 from ffrfs.linux.ownership import changeable_by_others
@@ -53,7 +55,7 @@ __all__ = [
 
 logger = logging.getLogger(__name__)
 
-VERSION = 2
+VERSION = 3
 _MAGIC = b"ffrfsidx"
 _PREFIX = struct.Struct("<8sIII")
 _ALIGNMENT = 64
@@ -126,6 +128,8 @@ def read_index_file(path: str, shards: Shards) -> Index:
         RecursionError,
     ) as problem:
         raise UnusableIndexFile(str(problem)) from problem
+    except MemoryError:
+        raise UnusableIndexFile("it is larger than memory") from None
     finally:
         os.close(fd)
 
@@ -164,7 +168,7 @@ def _map_arrays(fd: int, shards: Shards) -> dict[str, NDArray[Any]]:
     size = os.fstat(fd).st_size
     if size < _PREFIX.size:
         raise UnusableIndexFile("it is too short")
-    view = mmap.mmap(fd, size, prot=mmap.PROT_READ)
+    view = _mapped(fd, size)
     magic, version, header_size, header_crc = _PREFIX.unpack_from(view)
     if magic != _MAGIC or version != VERSION:
         raise UnusableIndexFile("it is of another version")
@@ -183,7 +187,25 @@ def _map_arrays(fd: int, shards: Shards) -> dict[str, NDArray[Any]]:
         arrays[name] = np.frombuffer(view, dtype, count, offset)
     if _crcs(arrays) != [header["arrays"][name][2] for name in arrays]:
         raise UnusableIndexFile("its checksum is wrong")
+    check_arrays(arrays, shards.sizes, [stamp[3] for stamp in stamps])
     return arrays
+
+
+def _mapped(fd: int, size: int) -> mmap.mmap | bytearray:
+    """The bytes of the file: mapped, so that all processes share them, or read where the storage has no maps.
+
+    The map is private, since storage with direct I/O has no other; nobody writes to it, so its pages are shared too.
+    """
+    try:
+        return mmap.mmap(fd, size, mmap.MAP_PRIVATE, mmap.PROT_READ)
+    except OSError as error:
+        if error.errno != errno.ENODEV:
+            raise
+    data = bytearray(size)
+    with open(fd, "rb", closefd=False) as stream:
+        if stream.readinto(data) != size:
+            raise UnusableIndexFile("it became shorter while it was read")
+    return data
 
 
 def _crcs(arrays: dict[str, NDArray[Any]]) -> list[int]:
@@ -240,6 +262,7 @@ def _write(path: str, index: Index, stamps: list[tuple[object, ...]], shards: Sh
             for at, array in zip(places, arrays.values(), strict=True):
                 stream.seek(begin + at)
                 stream.write(array.data)
+            stream.truncate(begin + end)  # as far as the last arrays, which may be empty
         pending.commit(os.fstat(shards.descriptors[0]).st_mode & 0o444 | 0o600)  # for those who can read the archive
     finally:
         pending.abort()

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ffrfs.errors import RecordIndexError
 from ffrfs.format.header import Header
 
-__all__ = ["Extent", "Records"]
+__all__ = ["Extent", "Records", "sum_bytes"]
 
 GAP_BYTES = 1 << 16  # a hole that is cheaper to read over than to seek over
 EXTENT_BYTES = 1 << 23  # where merging stops, so that a large batch still is several reads in parallel
@@ -103,6 +103,11 @@ class Records:
                 begin, last_shard, group = offset, shard, [record]
                 merged.append((Extent(shard, begin, length), group))
         return merged
+
+
+def sum_bytes(sizes: NDArray[np.int64]) -> int:
+    """The sum of sizes that are not negative, however large: many names may have one large record."""
+    return (int((sizes >> 32).sum()) << 32) + int((sizes & 0xFFFFFFFF).sum())
 
 
 def _joined(parts: list[NDArray[Any]]) -> NDArray[Any]:

@@ -1,26 +1,42 @@
 """The corpus of damaged and hostile archives: one file for each kind of damage, always the same bytes.
 
-    python -m tests.data.make_corrupt        writes tests/data/corrupt/*.ffr anew
+    python -m tests.data.make_corrupt        writes tests/data/corrupt/*.ffr and tests/data/lying/*.index again
 
 A file's name begins with `header-` if the header is wrong, so that nothing of the archive can be read, or with `tree-`
 if the records are fine but the tree of names is not, so that `FileReader` reads it and everything else refuses it.
 What a fuzzer finds is added here.
+
+An index in `lying` is well-formed, with right checksums, and of the archive `ARCHIVE_OF_INDEXES`, but not what the
+archive says. Nothing but a check of its arrays can refuse it.
 """
 
 from __future__ import annotations
 
+import itertools
+import os
 import pickle
 import struct
 import sys
+import tempfile
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
+
+from ffrfs.archive.index_file import save_index_file
+from ffrfs.archive.opening import build
+from ffrfs.archive.shards import Shards
+from ffrfs.format.chunks import chunk_checksums
+from ffrfs.format.index import Index
 from tests.support.archives import TREE_MAGIC, packed_folder
 from tests.support.reference_packer import archive_of
 
 FOLDER = Path(__file__).parent / "corrupt"
+LYING = Path(__file__).parent / "lying"
 
 # What code in a hostile pickle would leave in the working folder if it ran.
 EVIDENCE = "code-of-the-archive-ran"
@@ -210,8 +226,171 @@ def cases() -> dict[str, bytes]:
     return {f"{label}.ffr": contents for label, contents in found.items()}
 
 
+LARGE = bytes(range(256)) * 5000  # of two chunks
+ARCHIVE_OF_INDEXES = packed_folder(
+    {
+        b"a": b"contents",
+        b"b": LARGE,
+        b"d": {b"aa.jpg": b"x", b"ab.jpg": b"", b"e": {b"f": b"deep"}, b"g": {}},
+        b"profile": b"echo",
+    }
+)
+INDEX_MTIME_NS = 1_700_000_000 * 10**9  # of the archive, which its index has in it
+
+_Arrays = dict[str, "np.ndarray[Any, Any]"]
+
+
+def open_for_index(folder: Path) -> Shards:
+    """The archive that the indexes are of, opened in a folder."""
+    path = folder / "a.ffr"
+    path.write_bytes(ARCHIVE_OF_INDEXES)
+    os.utime(path, ns=(INDEX_MTIME_NS, INDEX_MTIME_NS))
+    return Shards(path)
+
+
+def right_arrays(shards: Shards) -> _Arrays:
+    """The arrays of the right index, chunks included."""
+    index = build(shards)
+    return dict(index.with_chunks(np.array(chunk_checksums(LARGE), "<u4"), np.ones(1, "|u1")).arrays)
+
+
+def _with_name(arrays: _Arrays, row: int, text: bytes) -> None:
+    starts = arrays["name_starts"].tolist()
+    names = [arrays["names"][a:b].tobytes() for a, b in itertools.pairwise(starts)]
+    names[row] = text
+    arrays["names"] = np.frombuffer(b"".join(names), "|u1")
+    arrays["name_starts"] = np.cumsum([0, *map(len, names)]).astype("<i8")
+
+
+def _set(name: str, at: int, value: int) -> Callable[[_Arrays], None]:
+    def lie(arrays: _Arrays) -> None:
+        arrays[name] = arrays[name].copy()
+        arrays[name][at] = value
+
+    return lie
+
+
+def _resized(name: str, by: int) -> Callable[[_Arrays], None]:
+    def lie(arrays: _Arrays) -> None:
+        array = arrays[name]
+        arrays[name] = np.concatenate([array, array[:1]]) if by > 0 else array[:by]
+
+    return lie
+
+
+def _named(row: int, text: bytes) -> Callable[[_Arrays], None]:
+    return lambda arrays: _with_name(arrays, row, text)
+
+
+def _swapped(name: str, a: int, b: int) -> Callable[[_Arrays], None]:
+    def lie(arrays: _Arrays) -> None:
+        arrays[name] = arrays[name].copy()
+        arrays[name][[a, b]] = arrays[name][[b, a]]
+
+    return lie
+
+
+def _without_rows(arrays: _Arrays) -> None:
+    for name, array in arrays.items():
+        arrays[name] = array[:0]
+
+
+def lies() -> dict[str, Callable[[_Arrays], None]]:
+    """What is done to the arrays of the right index, by kind.
+
+    Its rows: 0 the root, 1 a, 2 b, 3 d, 4 profile, 5 d/aa.jpg, 6 d/ab.jpg, 7 d/e, 8 d/g, 9 d/e/f. Its directories:
+    0 the root, 1 d, 2 d/e, 3 d/g. Its records: 0 a, 1 b, 2 aa.jpg, 3 ab.jpg, 4 f, 5 profile, 6 the tree.
+    """
+    found = {
+        "name-climbing": _named(4, b"../../.profile"),
+        "name-absolute": _named(4, b"/etc/profile"),
+        "name-dot-dot": _named(1, b".."),
+        "name-dot": _named(1, b"."),
+        "name-empty": _named(1, b""),
+        "name-nul": _named(4, b"pro\0ile"),
+        "name-256-bytes": _named(4, b"p" * 256),
+        "name-of-the-root": _named(0, b"root"),
+        "name-twice": _named(2, b"a"),
+        "name-unsorted": _named(1, b"c"),
+        "name-unsorted-late": _named(5, b"ab.jpg2"),
+        "name-another": _named(1, b"A"),
+        "names-overlap": _set("name_starts", 2, 3),
+        "names-backwards": _set("name_starts", 5, 1),
+        "names-before-the-beginning": _set("name_starts", 0, -5),
+        "names-too-many": _resized("names", 1),
+        "key-wrong": _set("keys", 5, 1),
+        "keys-swapped": _swapped("keys", 5, 6),
+        "key-of-the-root": _set("keys", 0, 1),
+        "prefix-wrong": _set("prefixes", 1, 1),
+        "prefix-of-one-name": _set("prefixes", 2, 1),
+        "parent-of-another": _set("parents", 5, 1),
+        "parent-outside": _set("parents", 9, 1000),
+        "parent-of-the-root": _set("parents", 0, 4),
+        "record-outside": _set("record_numbers", 1, 7),
+        "record-of-another": _set("record_numbers", 1, 5),
+        "record-maximum": _set("record_numbers", 1, 2**31 - 1),
+        "directory-outside": _set("record_numbers", 8, -1000),
+        "directory-minimum": _set("record_numbers", 8, -(2**31)),
+        "directory-twice": _set("record_numbers", 8, -3),
+        "directory-in-itself": _swapped("record_numbers", 3, 7),
+        "directory-is-the-root": _set("record_numbers", 8, -1),
+        "file-is-a-directory": _set("record_numbers", 1, -5),
+        "directory-is-a-file": _set("record_numbers", 8, 0),
+        "root-is-a-file": _set("record_numbers", 0, 0),
+        "children-overlap": _set("child_starts", 1, 4),
+        "children-backwards": _set("child_starts", 2, 2),
+        "children-outside": _set("child_starts", 4, 11),
+        "children-of-the-root-twice": _set("child_starts", 0, 0),
+        "subdirectories-wrong": _set("subdirectories", 1, 0),
+        "inode-of-another": _set("inodes", 0, 3),
+        "inode-outside": _set("inodes", 0, 4_000_000_000),
+        "inode-none": _set("inodes", 0, 0),
+        "inode-of-a-directory": _set("inodes", 6, 4),
+        "offset-outside": _set("offsets", 6, 2**40),
+        "offset-negative": _set("offsets", 0, -1),
+        "offset-in-the-header": _set("offsets", 0, 12),
+        "length-wrong": _set("lengths", 0, 9),
+        "length-maximum": _set("lengths", 6, 2**63 - 1),
+        "length-negative": _set("lengths", 3, -1),
+        "checksum-wrong": _set("checksums", 0, 0),
+        "shards-two": _resized("first_records", 1),
+        "shard-begins-late": _set("first_records", 0, 1),
+        "shard-ends-early": _set("first_records", 1, 3),
+        "sum-of-sizes-wrong": _set("file_bytes", 0, 5),
+        "chunk-wrong": _set("chunk_checksums", 0, 5),
+        "chunks-swapped": _swapped("chunk_checksums", 0, 1),
+        "chunks-known-twice": _set("chunks_known", 0, 2),
+        "no-rows": _without_rows,
+    }
+    for name in Index.ARRAYS:
+        found[f"short-{name.replace('_', '-')}"] = _resized(name, -1)
+    return found
+
+
+def lying_indexes() -> dict[str, bytes]:
+    """All of them: file name and bytes."""
+    found = {}
+    with tempfile.TemporaryDirectory() as folder:
+        shards = open_for_index(Path(folder))
+        right = right_arrays(shards)
+        for label, lie in lies().items():
+            arrays = dict(right)
+            lie(arrays)
+            index = SimpleNamespace(arrays={name: arrays[name].astype(dtype) for name, dtype in Index.ARRAYS.items()})
+            path = save_index_file(index, shards)
+            assert path is not None
+            found[f"{label}.index"] = Path(path).read_bytes()
+        shards.close()
+    return found
+
+
 def main() -> None:
     """Write the corpus."""
+    LYING.mkdir(exist_ok=True)
+    for old in LYING.glob("*.index"):
+        old.unlink()
+    for file_name, contents in lying_indexes().items():
+        (LYING / file_name).write_bytes(contents)
     FOLDER.mkdir(exist_ok=True)
     for old in FOLDER.glob("*.ffr"):
         old.unlink()

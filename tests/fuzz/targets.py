@@ -29,7 +29,7 @@ from ffrfs.archive.reader import FileReader
 from ffrfs.archive.shards import Shards
 from ffrfs.format.index import ROOT_INODE, Index
 from ffrfs.format.tree import MAX_DEPTH, MAX_NAME_BYTES
-from tests.data.make_corrupt import FOLDER, RECORDS
+from tests.data.make_corrupt import FOLDER, LYING, RECORDS, open_for_index, right_arrays
 from tests.support.archives import TREE_MAGIC, archive_of, packed_folder
 
 __all__ = ["TARGETS", "WORDS", "Targets", "seeds"]
@@ -49,8 +49,7 @@ class Targets:
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
         self._folder = tempfile.TemporaryDirectory(dir=memory)
         self._file = os.path.join(self._folder.name, "input.ffr")
-        (Path(self._folder.name) / "good.ffr").write_bytes(packed_folder(_TREE))
-        self._good = Shards(os.path.join(self._folder.name, "good.ffr"))
+        self._good = open_for_index(Path(self._folder.name))
         self._stamps = [list(astuple(self._good.stamp(0)))]
 
     def close(self) -> None:
@@ -80,16 +79,16 @@ class Targets:
             assert found == expected, "the tree is not the one that was pickled"
 
     def index(self, data: bytes) -> None:
-        """An index of the archive."""
+        """An index of the archive; what is accepted is a tree, in which every name is found."""
         data = self._with_right_index_checksums(data)
         self._write(data)
         os.chmod(self._file, 0o600)
         with contextlib.suppress(UnusableIndexFile):
-            read_index_file(self._file, self._good)
+            _check_index(read_index_file(self._file, self._good))
 
     def index_seed(self) -> bytes:
         """The right index of the archive."""
-        path = save_index_file(build(self._good), self._good)
+        path = save_index_file(Index(right_arrays(self._good)), self._good)
         assert path is not None
         return Path(path).read_bytes()
 
@@ -160,7 +159,7 @@ def seeds(target: str) -> list[bytes]:
         return right + [data.partition(TREE_MAGIC)[2] for data in corpus if TREE_MAGIC in data]
     targets = Targets()
     try:
-        return [targets.index_seed()]
+        return [targets.index_seed(), *(path.read_bytes() for path in sorted(LYING.glob("*.index")))]
     finally:
         targets.close()
 
@@ -178,8 +177,8 @@ def _check_index(index: Index) -> None:
     assert sorted(inodes) == list(range(ROOT_INODE + 1, len(index) + 1)), "not every row is found once"
     for inode in inodes[:_LOOKED_AT]:
         name = index.name(inode)
-        assert 1 <= len(name) <= MAX_NAME_BYTES and name not in (b".", b".."), "no file name"
-        assert b"/" not in name and b"\0" not in name, "no file name"
+        assert 1 <= len(name) <= MAX_NAME_BYTES and name not in (b".", b".."), "not a valid name"
+        assert b"/" not in name and b"\0" not in name, "not a valid name"
         assert index.lookup(index.parent(inode), name) == inode, "a name is not found"
         assert index.path(inode).count(b"/") <= MAX_DEPTH, "too deep"
         if not index.is_directory(inode):

@@ -5,7 +5,8 @@ import random
 import pytest
 
 from ffrfs.format import pickled
-from ffrfs.format.index import Index
+from ffrfs.format.validation import InvalidIndexError
+from tests.data.make_corrupt import LYING
 from tests.fuzz.targets import TARGETS, WORDS, Targets, seeds
 
 
@@ -31,9 +32,21 @@ def test_a_seed_gets_past_the_checksums(targets, monkeypatch):
     """Else the fuzzer would look at nothing but these."""
     data = targets.index_seed()
     reached = []
-    monkeypatch.setattr(Index, "__init__", lambda index, arrays: reached.append(arrays))
-    targets.index(data[:16] + b"sums" + data[20:-1] + bytes([data[-1] ^ 1]))
+
+    def refuse(arrays, *archive):
+        reached.append(arrays)
+        raise InvalidIndexError
+
+    monkeypatch.setattr("ffrfs.archive.index_file.check_arrays", refuse)
+    name = data.index(b"profile")
+    targets.index(data[:16] + b"sums" + data[20:name] + b"q" + data[name + 1 :])
     assert reached
+
+
+def test_an_index_that_is_no_tree_is_noticed(targets, monkeypatch):
+    monkeypatch.setattr("ffrfs.archive.index_file.check_arrays", lambda *arguments: None)
+    with pytest.raises(AssertionError, match="not a valid name"):
+        targets.index((LYING / "name-dot-dot.index").read_bytes())
 
 
 def test_a_parser_that_reads_another_number_than_was_packed_is_noticed(targets, monkeypatch):

@@ -23,6 +23,10 @@ from ffrfs.archive.index_file import (
 from ffrfs.archive.opening import build, load_index
 from ffrfs.archive.shards import Shards
 from ffrfs.format.header import crc32
+from ffrfs.format.index import Index
+from ffrfs.format.validation import InvalidIndexError
+from ffrfs.pack.unpack import unpack
+from tests.data.make_corrupt import LYING, lies, open_for_index, right_arrays
 from tests.support.archives import write_archive
 from tests.support.fuse import require_root
 from tests.support.users import NOBODY
@@ -148,6 +152,53 @@ def test_any_flipped_byte_is_noticed(archive, kept):
             built = build(shards)
             assert all(np.array_equal(found[1].arrays[name], built.arrays[name]) for name in built.arrays), at
         shards.close()
+
+
+LIES = sorted(path.name for path in LYING.glob("*.index"))
+
+
+def test_the_lying_indexes_are_what_their_script_makes():
+    assert set(LIES) == {f"{name}.index" for name in lies()}
+
+
+@pytest.fixture
+def archive_of_indexes(tmp_path, monkeypatch):
+    """The archive that the lying indexes are of, open, in a folder of its own."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    shards = open_for_index(tmp_path)
+    yield shards
+    shards.close()
+
+
+@pytest.mark.semantics("index-trust")
+def test_the_index_that_does_not_lie_is_used(archive_of_indexes):
+    right = right_arrays(archive_of_indexes)
+    save_index_file(Index(right), archive_of_indexes)
+    found = find_index_file(archive_of_indexes)
+    assert found is not None
+    assert all(np.array_equal(found[1].arrays[name], right[name]) for name in right)
+
+
+@pytest.mark.semantics("index-trust")
+@pytest.mark.parametrize("name", LIES)
+def test_one_that_is_well_formed_but_lies(archive_of_indexes, name):
+    kept = Path(f"{archive_of_indexes.paths[0]}.index")
+    kept.write_bytes((LYING / name).read_bytes())
+    kept.chmod(0o644)
+    with pytest.raises(UnusableIndexFile) as refused:
+        read_index_file(str(kept), archive_of_indexes)
+    assert isinstance(refused.value.__cause__, InvalidIndexError)
+    assert find_index_file(archive_of_indexes) is None
+
+
+@pytest.mark.semantics("index-trust", "unpack-inside")
+def test_one_that_came_with_the_archive_leads_nowhere_else(archive_of_indexes, tmp_path):
+    Path(f"{archive_of_indexes.paths[0]}.index").write_bytes((LYING / "name-climbing.index").read_bytes())
+    (tmp_path / "one" / "two").mkdir(parents=True)
+    assert unpack(archive_of_indexes.paths[0], tmp_path / "one" / "two" / "out").files == 6
+    assert (tmp_path / "one" / "two" / "out" / "profile").read_bytes() == b"echo"
+    assert sorted(os.listdir(tmp_path / "one")) == ["two"]
+    assert ".profile" not in os.listdir(tmp_path)
 
 
 @pytest.mark.semantics("index-written")
