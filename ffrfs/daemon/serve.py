@@ -143,7 +143,7 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     )
     announcer = Announcer(state) if options.prefetch_bytes else None
     statistics = StatisticsFolder(state, shards.path, mount.mountpoint, workers, index.files)
-    content = Content(shards, index, state, ChangeWatch(shards, index.records, state))
+    content = Content(shards, index, state, ChangeWatch(shards))
     operations = ArchiveOperations(index, content, tree, state, loop, statistics, announcer)
     session_fd, made = _mount(operations, loop, mount)
     launch.mounted()

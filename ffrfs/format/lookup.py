@@ -33,7 +33,7 @@ def name_words(text: NDArray[np.uint8], starts: NDArray[Any], lengths: NDArray[A
     last = len(text) - KEY_BYTES
     from_here: NDArray[np.uint64] = np.ndarray((last + 1,), np.uint64, text, strides=(1,))  # a word at every byte
     beyond = int(at.max(initial=0)) > last
-    words = from_here[np.minimum(at, last) if beyond else at]
+    words: NDArray[np.uint64] = from_here[np.minimum(at, last) if beyond else at]
     if sys.byteorder == "little":
         words.byteswap(inplace=True)
     if beyond:

@@ -1,33 +1,34 @@
 """Noticing that an archive is written to while it is mounted, so that what was checked before is not trusted any more.
 
-The usual way to bring a new version, a new file under the old name, does not touch a mount. But `cp new.ffr old.ffr`
-writes into the very file that is being served. Then every record is checked anew, against the header that the mount
-was made with: files that are still the same are served, the others give an error, and there is never a mixture.
+The usual way to bring a new version, a new file under the old name, does not change a mount's files. But
+`cp new.ffr old.ffr` writes into the very file that is being served. No time stamp tells when a write has ended: the
+kernel sets mtime before the data arrives, and `cp -p` puts it back afterwards, so ctime is looked at too. Once a change
+was seen, nothing counts as checked until the archive is mounted again: each record is compared with the header that
+the mount was made with whenever it is read.
 """
 
 from __future__ import annotations
 
 import ctypes
 import logging
+import mmap
 import struct
 import threading
 
 from ffrfs.archive.shards import Shards
-from ffrfs.format.records import Records
-from ffrfs.fs.state import SharedState
 
 __all__ = ["ChangeWatch", "Version"]
 
 logger = logging.getLogger(__name__)
 
-Version = tuple[int, ...]  # of a shard: size, mtime in seconds and nanoseconds
+Version = tuple[int, ...]  # of a shard: size, then seconds and nanoseconds of ctime and mtime
 
 # From linux/stat.h and linux/fcntl.h.
 _AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = 0x1000, 0x4000  # the latter: what the kernel knows, without asking a server
-_STATX_SIZE_AND_MTIME = 0x200 | 0x40
+_STATX_SIZE_AND_TIMES = 0x200 | 0x80 | 0x40
 _STATX_BYTES = 256
 _SIZE_AT = 40
-_SIZE_AND_MTIME = struct.Struct("Q64xqI")
+_SIZE_AND_TIMES = struct.Struct("Q48xqI4xqI")
 
 _statx = ctypes.CDLL(None, use_errno=True).statx
 _statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p]
@@ -41,35 +42,47 @@ class _Answer(threading.local):
 
 
 class ChangeWatch:
-    """The versions of the shards that this process has seen.
+    """Whether the shards are still as they were when they were mounted. Made before the first fork.
 
-    Args: shards, records, the archive; state, where all processes note what they have checked.
-    Used so: take `known[shard]`, read, and use the bytes only if `unchanged(shard, what was taken)`.
+    Args: shards, the archive. Used so: where `changed(shard)` is false, read, and use what was checked earlier only if
+    `unchanged(shard)` afterwards; where it is true, compare the very bytes that are returned.
     """
 
-    def __init__(self, shards: Shards, records: Records, state: SharedState) -> None:
-        self._shards, self._records, self._state = shards, records, state
+    def __init__(self, shards: Shards) -> None:
+        self._shards = shards
         self._answer = _Answer()
-        self.known = [self._version(shard) for shard in range(len(shards.paths))]
+        self._changed = memoryview(mmap.mmap(-1, len(shards.paths)))  # one byte a shard, seen by all processes
+        self._mounted = [self._version(shard) for shard in range(len(shards.paths))]
 
-    def unchanged(self, shard: int, version: Version) -> bool:
-        """Whether the shard still has the version; if not, nothing in it counts as checked any longer.
+    def changed(self, shard: int) -> bool:
+        """Whether some process has seen the shard change. Cost: no system call."""
+        return bool(self._changed[shard])
 
-        Never waits for storage. Cost: one system call.
-        """
+    def unchanged(self, shard: int) -> bool:
+        """Whether the shard is as it was when it was mounted. Never waits for storage. Cost: one system call."""
+        if self._changed[shard]:
+            return False
         now = self._version(shard)
-        if now == version:
+        if now == self._mounted[shard]:
             return True
-        if now != self.known[shard]:
-            logger.warning("%s was changed while it is mounted: its files are checked anew", self._shards.paths[shard])
-        self.known[shard] = now
-        first, end = self._records.first[shard], self._records.first[shard + 1]
-        self._state.checked[first:end] = bytes(end - first)
+        # A new ctime alone may be a new name or owner, as for an archive that was replaced by another file.
+        before = self._mounted[shard]
+        only_ctime = len(now) == len(before) and (now[0], now[3:]) == (before[0], before[3:])
+        logger.log(
+            logging.INFO if only_ctime else logging.WARNING,
+            "%s was changed while it is mounted: each file is checked whenever it is read, until it is mounted again",
+            self._shards.paths[shard],
+        )
+        self._changed[shard] = 1
         return False
+
+    def version(self, shard: int) -> Version:
+        """The shard's size and times now."""
+        return self._version(shard)
 
     def _version(self, shard: int) -> Version:
         buffer = self._answer.buffer
         fd, flags = self._shards.descriptors[shard], _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC
-        if _statx(fd, b"", flags, _STATX_SIZE_AND_MTIME, buffer) != 0:
+        if _statx(fd, b"", flags, _STATX_SIZE_AND_TIMES, buffer) != 0:
             return (-1, ctypes.get_errno())
-        return _SIZE_AND_MTIME.unpack_from(buffer, _SIZE_AT)
+        return _SIZE_AND_TIMES.unpack_from(buffer, _SIZE_AT)

@@ -1,18 +1,13 @@
 """What the processes of one mount share: which records were checked, which files were filled, and counters.
 
 One anonymous shared mapping, made before the first fork. A byte or an aligned word has one writer at a time or writers
-that agree on the value, so there are no locks but `checking`, a file lock, which a killed process gives up.
+that agree on the value, so there are no locks.
 """
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import mmap
 import os
-import threading
-from collections import defaultdict
-from collections.abc import Iterator
 
 __all__ = [
     "BAD",
@@ -89,7 +84,6 @@ class SharedState:
         self._handles = whole[counters_end:handles_end].cast("q")
         self.checked = whole[handles_end:checked_end]
         self.filled = whole[checked_end:]
-        self._locks: defaultdict[int, threading.Lock] = defaultdict(threading.Lock)
 
     def opened(self, process: int, inode: int) -> None:
         """Count a handle that a process is about to give out. Nothing is lost when it is killed, so a later process in
@@ -112,13 +106,3 @@ class SharedState:
     def consumed_bytes(self) -> int:
         """How many prefetched bytes readers have opened, or the kernel has forgotten."""
         return sum(row[_HIT_BYTES] for row in self.counters)
-
-    @contextlib.contextmanager
-    def checking(self, record: int) -> Iterator[None]:
-        """Held by the one thread of one process that reads a large record to check it."""
-        with self._locks[record]:  # a POSIX lock does not keep threads of one process apart
-            fcntl.lockf(self._fd, fcntl.LOCK_EX, 1, record)
-            try:
-                yield
-            finally:
-                fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, record)

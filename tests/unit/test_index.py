@@ -61,6 +61,17 @@ def test_lookup_finds_every_name_and_no_other():
         assert index.lookup(inode, index.name(inode)) == 0
     for name in (b"", b"a", b"a.jpg\0", b"A.JPG", b"."):
         assert index.lookup(ROOT_INODE, name) == 0
+        assert index.lookup(len(index) + 1, name) == 0
+
+
+def test_names_with_one_key_are_told_apart():
+    names = sorted(f"{kind}_of_a_long_name_{number:03}" for kind in "ab" for number in range(300))
+    index = index_of(OrderedDict((name, 0) for name in [*names, "a", "b_of_a_long_name_"]))
+    assert len(set(index.arrays["keys"].tolist())) < 10
+    for inode in index.children(ROOT_INODE):
+        assert index.lookup(ROOT_INODE, index.name(inode)) == inode
+    for name in (b"a_of_a_long_name_", b"a_of_a_long_name_300", b"b_of_a_long_name_0000", b"a_of_a_"):
+        assert index.lookup(ROOT_INODE, name) == 0
 
 
 def test_links_and_sizes():
