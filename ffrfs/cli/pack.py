@@ -89,6 +89,6 @@ def pack(
         )
     if not no_index:
         opened = Shards(archive)
-        save_index_file(build(opened), opened)
+        save_index_file(build(opened).with_all_chunks(packed.chunk_checksums), opened)
         opened.close()
     click.echo(f"{printable(archive)}: {packed.files} files, {decimal(packed.size_bytes)}")

@@ -9,6 +9,7 @@ Source of the mathematics: zlib's crc32_combine.
 from __future__ import annotations
 
 import functools
+import struct
 from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from ffrfs.format.header import crc32
 
-__all__ = ["CHUNK_BYTES", "Chunks", "chunk_checksums", "combine_chunks"]
+__all__ = ["CHUNK_BYTES", "Chunks", "chunk_checksums", "combine_chunks", "packed_chunks"]
 
 CHUNK_BYTES = 1 << 20
 _combine = isal_zlib.crc32_combine
@@ -28,6 +29,8 @@ _combine = isal_zlib.crc32_combine
 def chunk_checksums(data: Any) -> list[int]:
     """The CRC32 of each chunk of some bytes, the first of which begins a chunk."""
     view = memoryview(data).cast("B")
+    if len(view) <= CHUNK_BYTES:
+        return [crc32(view)]
     return [crc32(view[at : at + CHUNK_BYTES]) for at in range(0, len(view), CHUNK_BYTES)]
 
 
@@ -37,6 +40,11 @@ def combine_chunks(checksums: Sequence[int], length_bytes: int) -> int:
     for number, checksum in enumerate(checksums):
         combined = _combine(combined, checksum, min(CHUNK_BYTES, length_bytes - number * CHUNK_BYTES))
     return combined
+
+
+def packed_chunks(checksums: Sequence[int]) -> bytes:
+    """The checksums of a record's chunks as an index has them, uint32, little-endian; none for a record of one."""
+    return struct.pack(f"<{len(checksums)}I", *checksums) if len(checksums) > 1 else b""
 
 
 class Chunks:

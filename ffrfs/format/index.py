@@ -95,6 +95,10 @@ class Index:
         """The same index with other checksums of chunks. Args: of the types and shapes in `ARRAYS`."""
         return Index({**self.arrays, "chunk_checksums": checksums, "chunks_known": known})
 
+    def with_all_chunks(self, checksums: bytes) -> Index:
+        """The same index with the checksums of all chunks, uint32, little-endian."""
+        return self.with_chunks(np.frombuffer(checksums, "<u4"), np.ones(len(self.chunks.large), np.uint8))
+
     def lookup(self, parent: int, name: bytes) -> int:
         """The inode of `name` in the directory with inode `parent`, or 0 if there is none, or no such directory.
 

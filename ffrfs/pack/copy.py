@@ -16,17 +16,16 @@ from contextlib import closing
 from dataclasses import dataclass
 
 import numpy as np
-from isal import isal_zlib
 
 from ffrfs.errors import PackError
-from ffrfs.format.header import crc32
+from ffrfs.format.chunks import chunk_checksums, combine_chunks, packed_chunks
 from ffrfs.pack.scan import SourceFile
 from ffrfs.pack.writer import FileWriter
 
 __all__ = ["MAX_JOBS", "Piece", "copy_files"]
 
 MAX_JOBS = 32
-PIECE_BYTES = 2 << 20
+PIECE_BYTES = 2 << 20  # whole chunks
 PIECE_FILES = 32
 _CHANGED = "it changed while the folder was packed; nothing was written"
 _AHEAD_PIECES = 256
@@ -49,28 +48,29 @@ def copy_files(
     jobs: int,
     follow: bool,
     written: Callable[[Piece], None] | None = None,
-) -> None:
+) -> bytes:
     """Write each file as a record.
 
     Args: jobs, threads that read ahead where storage is slow, at most `MAX_JOBS`; with 1 there are none; follow,
     whether a path may be a symlink; written, called with each piece when it is written, and may raise to end it all.
+    Returns: the CRC32s of the chunks of all files over 1 MiB, uint32, little-endian.
     Raises: PackError if a file is not as it was scanned; OSError with the path.
     Memory: 2 * (jobs + 2) MiB.
     """
-    checksum = 0  # of a large file, so far
+    kept = bytearray()
+    of_file: list[int] = []  # the checksums of the chunks of a large file, so far
     with closing(_read_ahead(_pieces(files), jobs, follow)) as pieces:
         for piece, data, checksums in pieces:
             writer.put(data)
-            if len(piece.files) > 1:
-                for file, file_checksum in zip(piece.files, checksums, strict=True):
-                    writer.end_record(file.size_bytes, file_checksum)
-            else:
-                checksum = isal_zlib.crc32_combine(checksum, checksums[0], piece.length_bytes)
+            for file, part in zip(piece.files, checksums, strict=True):
+                of_file += part
                 if piece.last:
-                    writer.end_record(piece.files[0].size_bytes, checksum)
-                    checksum = 0
+                    writer.end_record(file.size_bytes, combine_chunks(of_file, file.size_bytes))
+                    kept += packed_chunks(of_file)
+                    of_file = []
             if written is not None:
                 written(piece)
+    return bytes(kept)
 
 
 def _pieces(files: Iterable[SourceFile]) -> Iterator[Piece]:
@@ -92,11 +92,11 @@ def _pieces(files: Iterable[SourceFile]) -> Iterator[Piece]:
         yield Piece(batch, batch_bytes)
 
 
-_ReadPiece = tuple[Piece, memoryview, list[int]]
+_ReadPiece = tuple[Piece, memoryview, list[list[int]]]
 
 
 def _read_ahead(pieces: Iterator[Piece], jobs: int, follow: bool) -> Generator[_ReadPiece, None, None]:
-    """Yield pieces in order, each with its bytes and its files' checksums.
+    """Yield pieces in order, each with its bytes and, for each file, its chunks' checksums.
 
     What is in the page cache is read fastest by one thread, since several only pass the GIL to each other. So a piece
     is read here; if that had to wait for storage, threads read the next `_AHEAD_PIECES`, and then it is tried again.
@@ -140,7 +140,7 @@ def _read_piece(piece: Piece, follow: bool) -> _ReadPiece:
         end = begin + min(file.size_bytes, piece.length_bytes)
         part = data[begin:end]
         _read_part(file, piece.offset_bytes, part, follow)
-        checksums.append(crc32(part))
+        checksums.append(chunk_checksums(part))
         begin = end
     return piece, data, checksums
 

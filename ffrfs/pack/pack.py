@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from array import array
 from concurrent.futures import Executor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import get_args
 
 from ffrfs.errors import ConfigError, printable
+from ffrfs.format.chunks import chunk_checksums, packed_chunks
 from ffrfs.pack.copy import Piece, copy_files
 from ffrfs.pack.progress import Progress, Tally
 from ffrfs.pack.scan import SourceTree, Symlinks, scan_folder
@@ -22,11 +23,13 @@ DEFAULT_JOBS = 16  # threads that only wait cost nothing, and on storage with la
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """What `pack_folder` wrote: how many files of how many bytes in all, into which archive files."""
+    """What `pack_folder` wrote: how many files of how many bytes in all, into which archive files; and for the index
+    the CRC32 of each chunk of the records over 1 MiB, uint32, little-endian."""
 
     files: int
     size_bytes: int
     archives: list[str]
+    chunk_checksums: bytes = field(default=b"", repr=False)
 
 
 def pack_folder(
@@ -69,16 +72,16 @@ def pack_folder(
     tally = Tally(progress, len(tree), size_bytes)
     threads = jobs if jobs is not None else DEFAULT_JOBS
     if not sharded:
-        _pack_single(tree, out, symlinks, threads, verbose, tally)
-        return Packed(len(tree), size_bytes, [out])
+        chunks = _pack_single(tree, out, symlinks, threads, verbose, tally)
+        return Packed(len(tree), size_bytes, [out], chunks)
     record = tree.record()
     sizes = tree.sizes + array("q", [len(record)])
     ends = split_evenly(sizes, shards) if shards is not None else split_to_size(sizes, shard_bytes or 0)
-    archives = pack_shards(tree, record, ends, out, symlinks == "follow", executor, threads, tally)
+    archives, chunks = pack_shards(tree, record, ends, out, symlinks == "follow", executor, threads, tally)
     if verbose:
         for begin, end, archive in zip([0, *ends], ends, archives, strict=False):
             print(f"{printable(archive)}: {end - begin} records", flush=True)
-    return Packed(len(tree), size_bytes, archives)
+    return Packed(len(tree), size_bytes, archives, chunks)
 
 
 def _check_options(
@@ -99,7 +102,7 @@ def _check_options(
         raise ConfigError("an executor writes shards, so give their number or size too")
 
 
-def _pack_single(tree: SourceTree, out: str, symlinks: Symlinks, jobs: int, verbose: bool, tally: Tally) -> None:
+def _pack_single(tree: SourceTree, out: str, symlinks: Symlinks, jobs: int, verbose: bool, tally: Tally) -> bytes:
     files = len(tree)
     record = 0
 
@@ -114,5 +117,7 @@ def _pack_single(tree: SourceTree, out: str, symlinks: Symlinks, jobs: int, verb
         tally.add(finished, piece.length_bytes)
 
     with FileWriter(out, files + 1) as writer:
-        copy_files(tree.files(), writer, jobs, symlinks == "follow", written)
-        writer.write_one(tree.record())
+        chunks = copy_files(tree.files(), writer, jobs, symlinks == "follow", written)
+        record_of_tree = tree.record()
+        writer.write_one(record_of_tree)
+    return chunks + packed_chunks(chunk_checksums(record_of_tree))

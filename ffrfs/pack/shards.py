@@ -17,6 +17,7 @@ from functools import partial
 from itertools import islice
 
 from ffrfs.errors import ConfigError, PackError
+from ffrfs.format.chunks import chunk_checksums, packed_chunks
 from ffrfs.format.header import header_bytes
 from ffrfs.linux.atomic import PendingFolder
 from ffrfs.pack.copy import Piece, copy_files
@@ -47,12 +48,15 @@ class ShardTask:
         return map(SourceFile, paths, self.sizes, self.mtimes_ns)
 
 
-def write_shard(task: ShardTask, written: Callable[[Piece], None] | None = None) -> None:
-    """Write one shard. Args: written, as for `copy_files`. Raises as `pack_folder`."""
+def write_shard(task: ShardTask, written: Callable[[Piece], None] | None = None) -> bytes:
+    """Write one shard. Args: written, as for `copy_files`. Returns: the CRC32s of its chunks, as `copy_files`, those of
+    the tree included. Raises as `pack_folder`."""
     with FileWriter(task.out_file, len(task.sizes) + (task.tree is not None)) as writer:
-        copy_files(task.files(), writer, task.jobs, task.follow, written)
+        chunks = copy_files(task.files(), writer, task.jobs, task.follow, written)
         if task.tree is not None:
             writer.write_one(task.tree)
+            chunks += packed_chunks(chunk_checksums(task.tree))
+    return chunks
 
 
 def split_evenly(sizes: Sequence[int], shards: int) -> list[int]:
@@ -102,14 +106,14 @@ def pack_shards(
     executor: Executor | None,
     jobs: int,
     tally: Tally,
-) -> list[str]:
+) -> tuple[list[str], bytes]:
     """Write the shards of an archive.
 
     Args: record, the tree's; ends, of each shard, as record numbers; out_folder, made if it does not exist; follow,
     whether a path may be a symlink; executor, what writes the shards, by default threads here; jobs, threads in all,
     or for each shard that an executor writes.
-    Returns: the paths of the shards. All appear when all are written; the last appears first, so that a folder in
-    which some are missing is never taken for a whole archive.
+    Returns: the paths of the shards, and the CRC32s of all chunks, as `write_shard`. The shards appear when all are
+    written; the last appears first, so that a folder in which some are missing is never taken for a whole archive.
     Raises: ConfigError for too many shards, PackError if the folder has .ffr files; as `pack_folder`.
     """
     if len(ends) > MAX_SHARDS:
@@ -124,9 +128,9 @@ def pack_shards(
                 workers = min(jobs, len(names), len(os.sched_getaffinity(0)))
                 tasks = _tasks(tree, record, ends, out_files, follow, jobs // workers)
                 with ThreadPoolExecutor(workers, "ffrfs-pack") as threads:
-                    _write_all(tasks, threads, True, tally)
+                    chunks = _write_all(tasks, threads, True, tally)
             else:
-                _write_all(_tasks(tree, record, ends, out_files, follow, jobs), executor, False, tally)
+                chunks = _write_all(_tasks(tree, record, ends, out_files, follow, jobs), executor, False, tally)
             staging.commit(names)
         finally:
             staging.abort()
@@ -135,7 +139,7 @@ def pack_shards(
             with contextlib.suppress(OSError):
                 os.rmdir(out_folder)
         raise
-    return [os.path.join(out_folder, name) for name in names]
+    return [os.path.join(out_folder, name) for name in names], chunks
 
 
 def _make_folder(folder: str) -> bool:
@@ -169,7 +173,7 @@ class _Stopped(Exception):
     """Another shard failed."""
 
 
-def _write_all(tasks: list[ShardTask], executor: Executor, local: bool, tally: Tally) -> None:
+def _write_all(tasks: list[ShardTask], executor: Executor, local: bool, tally: Tally) -> bytes:
     """Write the shards. Local threads report each piece and end soon when one fails; others report whole shards."""
     stop = threading.Event()
 
@@ -186,6 +190,7 @@ def _write_all(tasks: list[ShardTask], executor: Executor, local: bool, tally: T
             if not local:
                 sizes = futures[future].sizes
                 tally.add(len(sizes), sum(sizes))
+        return b"".join(future.result() for future in futures)
     finally:
         stop.set()
         wait([future for future in futures if not future.cancel()])

@@ -7,9 +7,14 @@ import sys
 import tempfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from ffrfs import ConfigError, PackedFolder, PackError, pack_folder
+from ffrfs.archive.index_file import find_index_file, save_index_file
+from ffrfs.archive.opening import build
+from ffrfs.archive.shards import Shards
+from ffrfs.format.chunks import chunk_checksums
 from ffrfs.pack import copy as copying
 from ffrfs.pack.copy import PIECE_BYTES, PIECE_FILES
 from ffrfs.pack.unpack import unpack
@@ -429,3 +434,24 @@ def test_verbose_prints_the_lines_of_the_reference(source, out, capsys):
     assert lines[0] == f"00/12 {source}/00"
     assert lines[-1] == f"11/12 {source}/\\xff"
     assert len(lines) == 12
+
+
+@pytest.mark.parametrize("options", [{}, {"shards": 3}, {"shard_bytes": 4 << 20, "jobs": 1}])
+def test_packing_gives_the_checksums_of_all_chunks(tmp_path, options):
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    numbers = np.random.default_rng(5)
+    sizes = [0, 100, 1 << 20, (1 << 20) + 1, (2 << 20) - 5, 2 << 20, (5 << 20) + 3, 200]
+    for number, size in enumerate(sizes):
+        (folder / f"{number}").write_bytes(numbers.bytes(size))
+    out = tmp_path / ("out" if options else "a.ffr")
+    packed = pack_folder(folder, out, **options)
+    shards = Shards(out)
+    index = build(shards).with_all_chunks(packed.chunk_checksums)
+    large = [(folder / f"{number}").read_bytes() for number in range(3, 7)]
+    sums = [sum for contents in large for sum in chunk_checksums(contents)]
+    assert index.arrays["chunk_checksums"].tolist() == sums
+    assert save_index_file(index, shards) is not None
+    found = find_index_file(shards)
+    assert found is not None and found[1].arrays["chunks_known"].all()
+    shards.close()
