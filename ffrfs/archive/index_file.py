@@ -29,7 +29,7 @@ import struct
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,6 +49,8 @@ __all__ = [
     "find_index_file",
     "index_file_paths",
     "load_index_file",
+    "pass_on",
+    "passed_on",
     "read_index_file",
     "save_index_file",
 ]
@@ -60,6 +62,9 @@ _MAGIC = b"ffrfsidx"
 _PREFIX = struct.Struct("<8sIII")
 _ALIGNMENT = 64
 _MAX_HEADER_BYTES = 1 << 24
+
+
+_Arrays = dict[str, NDArray[Any]]
 
 
 class UnusableIndexFile(Exception):
@@ -164,7 +169,32 @@ def _check_writers(fd: int) -> None:
         raise UnusableIndexFile("others than its owner can write it")
 
 
-def _map_arrays(fd: int, shards: Shards) -> dict[str, NDArray[Any]]:
+def pass_on(index: Index, fd: int) -> None:
+    """Write an index for a process that maps it with `passed_on`: into memory that the two share, not for keeping."""
+    with open(fd, "wb", closefd=False) as stream:
+        _write_arrays(stream, index, [])
+
+
+def passed_on(fd: int) -> Index:
+    """Map the index that a child process of this one has written with `pass_on`."""
+    view, header = _view(fd)
+    return Index(_arrays(view, header))
+
+
+def _map_arrays(fd: int, shards: Shards) -> _Arrays:
+    view, header = _view(fd)
+    stamps = [list(astuple(shards.stamp(shard))) for shard in range(len(shards.paths))]
+    if header["stamps"] != stamps or not all(stamp[3] for stamp in stamps):
+        raise UnusableIndexFile("the archive has changed since it was made")
+    arrays = _arrays(view, header)
+    if _crcs(arrays) != [header["arrays"][name][2] for name in arrays]:
+        raise UnusableIndexFile("its checksum is wrong")
+    check_arrays(arrays, shards.sizes, [stamp[3] for stamp in stamps])
+    return arrays
+
+
+def _view(fd: int) -> tuple[mmap.mmap | bytearray, Any]:
+    """The bytes of the file, and its JSON header."""
     size = os.fstat(fd).st_size
     if size < _PREFIX.size:
         raise UnusableIndexFile("it is too short")
@@ -177,17 +207,14 @@ def _map_arrays(fd: int, shards: Shards) -> dict[str, NDArray[Any]]:
     text = view[_PREFIX.size : _PREFIX.size + header_size]
     if crc32(text) != header_crc:
         raise UnusableIndexFile("its header's checksum is wrong")
-    header = json.loads(text)
-    stamps = [list(astuple(shards.stamp(shard))) for shard in range(len(shards.paths))]
-    if header["stamps"] != stamps or not all(stamp[3] for stamp in stamps):
-        raise UnusableIndexFile("the archive has changed since it was made")
-    arrays: dict[str, NDArray[Any]] = {}
+    return view, json.loads(text)
+
+
+def _arrays(view: mmap.mmap | bytearray, header: Any) -> _Arrays:
+    arrays: _Arrays = {}
     for name, dtype in Index.ARRAYS.items():
         offset, count, _ = header["arrays"][name]
         arrays[name] = np.frombuffer(view, dtype, count, offset)
-    if _crcs(arrays) != [header["arrays"][name][2] for name in arrays]:
-        raise UnusableIndexFile("its checksum is wrong")
-    check_arrays(arrays, shards.sizes, [stamp[3] for stamp in stamps])
     return arrays
 
 
@@ -208,7 +235,7 @@ def _mapped(fd: int, size: int) -> mmap.mmap | bytearray:
     return data
 
 
-def _crcs(arrays: dict[str, NDArray[Any]]) -> list[int]:
+def _crcs(arrays: _Arrays) -> list[int]:
     """The CRC32 of each array; it does not hold the GIL, so two cores take half the time."""
     with ThreadPoolExecutor(min(len(arrays), os.cpu_count() or 1)) as pool:
         return list(pool.map(crc32, arrays.values()))
@@ -240,6 +267,17 @@ def _archive_folder(path: str, shards: Shards) -> Iterator[str]:
 
 
 def _write(path: str, index: Index, stamps: list[tuple[object, ...]], shards: Shards) -> None:
+    pending = PendingFile(path)
+    try:
+        with open(pending.fd, "wb", closefd=False) as stream:
+            _write_arrays(stream, index, stamps)
+        # For those who can read the archive.
+        pending.commit(os.fstat(shards.descriptors[0]).st_mode & 0o444 | 0o600)
+    finally:
+        pending.abort()
+
+
+def _write_arrays(stream: BinaryIO, index: Index, stamps: list[tuple[object, ...]]) -> None:
     arrays = {name: index.arrays[name] for name in Index.ARRAYS}
     crcs = _crcs(arrays)
     places, end = [], 0
@@ -255,17 +293,11 @@ def _write(path: str, index: Index, stamps: list[tuple[object, ...]], shards: Sh
     # Where the arrays begin depends on the header's size, which depends on the digits of where they begin: leave room.
     begin = _aligned(_PREFIX.size + len(header(end)) + _ALIGNMENT)
     text = header(begin).ljust(begin - _PREFIX.size)
-    pending = PendingFile(path)
-    try:
-        with open(pending.fd, "wb", closefd=False) as stream:
-            stream.write(_PREFIX.pack(_MAGIC, VERSION, len(text), crc32(text)) + text)
-            for at, array in zip(places, arrays.values(), strict=True):
-                stream.seek(begin + at)
-                stream.write(array.data)
-            stream.truncate(begin + end)  # as far as the last arrays, which may be empty
-        pending.commit(os.fstat(shards.descriptors[0]).st_mode & 0o444 | 0o600)  # for those who can read the archive
-    finally:
-        pending.abort()
+    stream.write(_PREFIX.pack(_MAGIC, VERSION, len(text), crc32(text)) + text)
+    for at, array in zip(places, arrays.values(), strict=True):
+        stream.seek(begin + at)
+        stream.write(array.data)
+    stream.truncate(begin + end)  # as far as the last arrays, which may be empty
 
 
 def _aligned(position: int) -> int:

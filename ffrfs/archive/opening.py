@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from ffrfs.archive.index_file import find_index_file, save_index_file
+from ffrfs.archive.index_file import find_index_file, load_index_file, save_index_file
 from ffrfs.archive.one_archive import check_index, check_records, is_tree, read_tree
 from ffrfs.archive.shards import Shards
 from ffrfs.format.index import Index, build_index
 from ffrfs.format.records import Records
 from ffrfs.format.tree import numbered_tree
 
-__all__ = ["build", "build_and_keep", "is_packed_folder", "load_index", "load_records"]
+__all__ = ["KEEP_ROWS", "build", "build_and_keep", "is_packed_folder", "load_index", "load_records"]
 
 # Below this many rows building takes milliseconds, and a file beside the archive would be litter.
-_KEEP_ROWS = 10_000
+KEEP_ROWS = 10_000
 
 
 def load_index(shards: Shards) -> Index:
@@ -24,17 +24,18 @@ def load_index(shards: Shards) -> Index:
     found = find_index_file(shards)
     if found is not None:
         return found[1]
-    index = build_and_keep(shards)
-    found = find_index_file(shards)  # the same, but mapped, so that all processes share it
-    return found[1] if found is not None else index
+    index, path = build_and_keep(shards)
+    kept = load_index_file(path, shards) if path is not None else None  # the same, but mapped, so that all share it
+    return kept if kept is not None else index
 
 
-def build_and_keep(shards: Shards) -> Index:
-    """Build the index and, if it is a large one, keep it in a file. Raises as `load_index`."""
+def build_and_keep(shards: Shards) -> tuple[Index, str | None]:
+    """Build the index and, if it is a large one, keep it in a file. Returns: the index, and the file's path or None.
+
+    Raises as `load_index`.
+    """
     index = build(shards)
-    if len(index) >= _KEEP_ROWS:
-        save_index_file(index, shards)
-    return index
+    return index, save_index_file(index, shards) if len(index) >= KEEP_ROWS else None
 
 
 def load_records(shards: Shards) -> Records:

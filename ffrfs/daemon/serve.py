@@ -15,8 +15,7 @@ from dataclasses import dataclass
 import pyfuse3
 import trio
 
-from ffrfs.archive.index_file import find_index_file
-from ffrfs.archive.opening import build_and_keep, load_index
+from ffrfs.archive.building import load_mapped_index
 from ffrfs.archive.shards import Shards
 from ffrfs.daemon.background import Foreground
 from ffrfs.daemon.notify import notify
@@ -79,7 +78,7 @@ def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) ->
     # Absolute, since the daemon will work in another folder when it looks whether the archive was replaced.
     shards = Shards(os.path.abspath(archive) if isinstance(archive, str) else map(os.path.abspath, archive))
     _check_way(shards)
-    index = _load_index(shards)
+    index = load_mapped_index(shards)  # the archive is found wrong while there is still somebody to tell
     if clean_stale(mountpoint):
         logger.warning("cleaned a dead mount at %s", mountpoint)
     check_mountpoint(mountpoint, shards.paths, options.nonempty)
@@ -108,24 +107,6 @@ def _check_descriptors() -> None:
     needed = len(os.listdir("/proc/self/fd")) + _OWN_DESCRIPTORS
     if needed > limit:
         raise MountError(f"this mount needs {needed} open files, and {limit} are allowed: raise that limit (ulimit -n)")
-
-
-def _load_index(shards: Shards) -> Index:
-    """The index, kept for the next mount, or the archive found wrong, while there is still somebody to tell.
-
-    Building takes several times the index's memory, much of which the interpreter would keep: a child process does it.
-    Raises: as `load_index`.
-    """
-    found = find_index_file(shards)
-    if found is not None:
-        return found[1]
-    child = os.fork()
-    if child == 0:
-        with contextlib.suppress(Exception):
-            build_and_keep(shards)
-        os._exit(0)
-    os.waitpid(child, 0)
-    return load_index(shards)  # maps what the child has kept; a small one, or one that has no place, is built here
 
 
 def _serve(mount: PreparedMount, launch: Foreground) -> int:

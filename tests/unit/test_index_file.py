@@ -28,6 +28,7 @@ from ffrfs.format.validation import InvalidIndexError
 from ffrfs.pack.unpack import unpack
 from tests.data.make_corrupt import LYING, lies, open_for_index, right_arrays
 from tests.support.archives import write_archive
+from tests.support.faulty_storage import faulty_storage
 from tests.support.fuse import require_root
 from tests.support.users import NOBODY
 
@@ -285,3 +286,15 @@ def test_root_writes_to_no_cache_of_another_user_s(archive, kept, tmp_path, name
     shards.close()
     assert os.listdir(precious) == []
     assert [path.name for path in (tmp_path / "cache").rglob("*")] == name.split("/")[1:]
+
+
+@pytest.mark.semantics("index-written")
+def test_it_is_used_on_storage_with_direct_io_only(fuse, archive, kept, tmp_path):
+    """Where a file cannot be mapped shared."""
+    with faulty_storage(archive.parent, tmp_path) as storage:
+        shards = Shards(storage.path / archive.name)
+        assert read_index_file(str(storage.path / kept.name), shards).files == 51
+        found = find_index_file(shards)
+        assert found is not None and found[0] == str(storage.path / kept.name)
+        del found
+        shards.close()
