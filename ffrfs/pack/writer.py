@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import warnings
+import weakref
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["FileWriter"]
 
 _BUFFER_BYTES = 1 << 20
+_open_writers: weakref.WeakSet[FileWriter] = weakref.WeakSet()
 
 
 class FileWriter:
@@ -26,8 +29,9 @@ class FileWriter:
 
     Args: fname, whose name must end in .ffr; n, the number of records. Attributes: n; count, how many are written.
     The archive appears under its name at `close`, whole and on disk, and replaces what was there. Until then it has a
-    temporary name beside it. Left by an exception, or garbage-collected without `close`, it leaves nothing. For one
-    thread at a time.
+    temporary name beside it. A writer that is never closed is when it is garbage-collected or Python ends, if all
+    records were written; otherwise it leaves nothing and warns of what is missing. A `with` block left by an exception
+    leaves nothing. For one thread at a time.
     Raises: ConfigError for a name or n that cannot be; PackError for more or fewer records than n; OSError.
     Source: HFAiLab/ffrecord fileio.py and writer.cpp, which write under the final name.
     """
@@ -43,8 +47,10 @@ class FileWriter:
         self._lengths = np.empty(n, np.int64)
         self._unfinished_bytes = 0  # put, but not yet in a record
         self._buffer = bytearray()
-        self._file: PendingFile | None = PendingFile(self.fname)
         self._end = header_bytes(n)  # of what is written; the header's place stays empty until close
+        self._pid = os.getpid()
+        self._file: PendingFile | None = PendingFile(self.fname)
+        _open_writers.add(self)
 
     def write_one(self, data: ReadableBuffer) -> None:
         """Append a record: bytes, bytearray, memoryview or a contiguous array; copied or written before the return."""
@@ -118,8 +124,20 @@ class FileWriter:
 
     def __del__(self) -> None:
         if getattr(self, "_file", None) is not None:
-            self.abort()
-            warnings.warn(f"{self.fname} is not written: its FileWriter was not closed", ResourceWarning, stacklevel=2)
+            self._finish()
+
+    def _finish(self) -> None:
+        """Close a writer that nobody has closed, or give it up with a warning; never raises.
+
+        HFAiLab's converters rely on the destructor of the reference. A forked child leaves the file to its parent.
+        """
+        try:
+            if os.getpid() == self._pid:
+                self.close()
+            else:
+                self.abort()
+        except (PackError, OSError) as error:
+            warnings.warn(f"{error}; its FileWriter was never closed, so no archive is written", stacklevel=2)
 
     def _open_file(self) -> PendingFile:
         if self._file is None:
@@ -143,6 +161,13 @@ class FileWriter:
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.fname) from None
         self._end += done
+
+
+@atexit.register
+def _finish_open_writers() -> None:
+    """Before Python takes its modules apart, after which a destructor may find nothing to work with."""
+    for writer in list(_open_writers):
+        writer.__del__()  # of a closed one it does nothing
 
 
 def check_archive_name(fname: str) -> None:

@@ -135,12 +135,78 @@ def test_what_was_there_stays_until_the_new_archive_is_whole(out):
     assert folder_of(out) == ["out.ffr"]
 
 
-def test_a_writer_that_is_dropped_leaves_nothing_and_says_so(out):
+def test_a_writer_that_is_dropped_with_all_records_written_finishes(out):
     writer = FileWriter(out, 1)
     writer.write_one(b"x")
-    with pytest.warns(ResourceWarning, match="was not closed"):
-        del writer  # CPython collects it here
+    del writer  # CPython collects it here
+    assert out.read_bytes() == archive_of([b"x"])
+    assert folder_of(out) == ["out.ffr"]
+
+
+def test_a_writer_that_is_dropped_too_early_leaves_nothing_and_says_what_is_missing(out):
+    writer = FileWriter(out, 2)
+    writer.write_one(b"x")
+    with pytest.warns(UserWarning, match=r"out\.ffr: closed after 1 records where 2 were promised; .* never closed"):
+        del writer
     assert folder_of(out) == []
+
+
+NEVER_CLOSED = """
+import sys
+from ffrfs import FileWriter
+class Converter:
+    def __init__(self):
+        self.me = self  # a cycle, which only the collector would find
+        self.writer = FileWriter(sys.argv[1], 2)
+converter = Converter()
+for _ in range(int(sys.argv[2])):
+    converter.writer.write_one(b"x")
+if len(sys.argv) > 3:
+    raise SystemExit(3)
+"""
+
+
+def end_without_close(out, *arguments):
+    return subprocess.run([sys.executable, "-c", NEVER_CLOSED, out, *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("ending", [(), ("exit",)], ids=["end", "exit"])
+def test_a_writer_that_is_never_closed_finishes_when_python_ends(out, ending):
+    done = end_without_close(out, "2", *ending)
+    assert (done.returncode, done.stderr) == (3 if ending else 0, "")
+    assert out.read_bytes() == archive_of([b"x", b"x"])
+
+
+def test_a_writer_that_is_never_closed_says_at_the_end_what_is_missing(out):
+    done = end_without_close(out, "1")
+    assert "closed after 1 records where 2 were promised" in done.stderr and "Traceback" not in done.stderr
+    assert folder_of(out) == []
+
+
+def test_a_writer_that_is_never_closed_says_that_the_disk_is_full(small_disk):
+    writer = FileWriter(small_disk / "out.ffr", 10)
+    for _ in range(10):  # the last stays in the buffer
+        writer.write_one(bytes(900_000))
+    with pytest.warns(UserWarning, match="No space left"):
+        del writer
+    assert os.listdir(small_disk) == []
+
+
+FORKED_AND_DROPPED = """
+import os, sys
+from ffrfs import FileWriter
+writer = FileWriter(sys.argv[1], 1)
+writer.write_one(b"x")
+if os.fork() == 0:
+    sys.exit()
+os.wait()
+assert not os.path.exists(sys.argv[1])
+"""
+
+
+def test_a_forked_child_does_not_finish_its_parents_archive(out):
+    subprocess.run([sys.executable, "-c", FORKED_AND_DROPPED, out], check=True)
+    assert out.read_bytes() == archive_of([b"x"])
 
 
 def test_writing_after_close_is_an_error(out):
