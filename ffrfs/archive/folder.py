@@ -5,16 +5,19 @@ from __future__ import annotations
 import builtins
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ffrfs.archive.one_archive import read_tree
 from ffrfs.archive.opening import is_packed_folder, load_index
-from ffrfs.archive.reader import RecordReader
+from ffrfs.archive.reader import FileReader, RecordReader
 from ffrfs.archive.shards import ArchivePath, Shards
+from ffrfs.archive.structure import Structure, in_name_order, nested
 from ffrfs.errors import ChecksumError, FormatError
 from ffrfs.format.index import ROOT_INODE, Index
 
@@ -67,7 +70,7 @@ class PackedFolder:
         self._shards: Shards | None = Shards(self._arguments[0])
         self.path = self._shards.path
         self.check_data = check_data
-        self.index: Index = load_index(self._shards)
+        self.index: Index = load_index(self._shards, check_data)
         if not is_packed_folder(self._shards, self.index.records):
             raise FormatError(
                 self.path,
@@ -100,7 +103,7 @@ class PackedFolder:
     def list(
         self, path: PathInArchive | None = None, list_file: bool = True, list_dir: bool = True, recursive: bool = False
     ) -> builtins.list[str | Path]:
-        """What is in a folder, in the order of names, a folder before what is in it.
+        """What is in a folder, in the order in which it was packed, which is that of names unless others packed it.
 
         Args: path, the folder, by default the whole archive; list_file, list_dir, what to name; recursive, whether to
         go down. Returns: names (str), and for what lies deeper paths relative to the folder (Path), as the reference
@@ -124,8 +127,13 @@ class PackedFolder:
             raise self._named(error, [fname], [record]) from None
 
     def read(self, fnames: Iterable[PathInArchive]) -> builtins.list[Bytes]:
-        """The contents of many files, read as one batch, in the order asked for. Raises as `read_one`."""
-        paths = list(fnames)
+        """The contents of many files, read as one batch, in the order asked for.
+
+        Raises: as `read_one`; TypeError for a single path.
+        """
+        if isinstance(fnames, (str, bytes, os.PathLike)):
+            raise TypeError(f"read takes a list of paths: read_one({fnames!r}) reads one file, read([{fnames!r}]) too")
+        paths = builtins.list(fnames)
         numbers = [self._record(path) for path in paths]
         self._check_open()
         try:
@@ -133,8 +141,32 @@ class PackedFolder:
         except ChecksumError as error:
             raise self._named(error, paths, numbers) from None
 
+    def prefetch(self, fnames: Iterable[PathInArchive]) -> None:
+        """Say that these files will be read soon: the kernel begins to read them, and nothing is waited for.
+
+        Paths that are no files are passed over.
+        """
+        self._check_open()
+        numbers = [self.index.record(inode) for path in fnames if (inode := self._find(path))]
+        self._reader.prefetch([record for record in numbers if record >= 0])
+
+    @cached_property
+    def reader(self) -> FileReader:
+        """The same archive by record number; the last record is the tree."""
+        return FileReader(self._arguments[0], self.check_data)
+
+    @cached_property
+    def structure(self) -> Structure:
+        """The tree as nested dictionaries: names to record numbers, and to the same for folders.
+
+        Cost: about a microsecond and 100 bytes a file, at the first time; `list` and `is_file` need none of it.
+        """
+        return nested(read_tree(self._check_open(), self.index.records, len(self.index.records) - 1, self.check_data))
+
     def close(self) -> None:
         """Close the files; reading afterwards raises ValueError."""
+        if "reader" in self.__dict__:
+            self.reader.close()
         if self._shards is not None:
             self._reader.close()
             self._shards.close()
@@ -169,7 +201,7 @@ class PackedFolder:
 
     def _walk(self, inode: int, list_file: bool, list_dir: bool, recursive: bool) -> Iterator[str | Path]:
         # A stack of our own, since trees may be deeper than Python's.
-        stack: builtins.list[tuple[Iterator[int], Path | None]] = [(iter(self.index.children(inode)), None)]
+        stack: builtins.list[tuple[Iterator[int], Path | None]] = [(iter(self._children(inode)), None)]
         while stack:
             children, above = stack[-1]
             child = next(children, None)
@@ -182,7 +214,17 @@ class PackedFolder:
             if list_dir if directory else list_file:
                 yield entry
             if directory and recursive:
-                stack.append((iter(self.index.children(child)), Path(entry)))
+                stack.append((iter(self._children(child)), Path(entry)))
+
+    def _children(self, inode: int) -> Sequence[int]:
+        """The inodes in a folder, in the order in which it was packed."""
+        children = self.index.children(inode)
+        if in_name_order(self.index, children):
+            return children
+        folder: Any = self.structure
+        for name in path_parts(self.index.path(inode)):
+            folder = folder[os.fsdecode(name)]
+        return [self.index.lookup(inode, os.fsencode(name)) for name in folder]
 
     def _named(
         self, error: ChecksumError, paths: builtins.list[PathInArchive], numbers: builtins.list[int]
@@ -191,6 +233,7 @@ class PackedFolder:
         name = os.fsdecode(paths[numbers.index(error.record)])
         return ChecksumError(error.path, f"{name}: {error.problem}", **error.facts)
 
-    def _check_open(self) -> None:
+    def _check_open(self) -> Shards:
         if self._shards is None:
             raise ValueError(f"the packed folder {self.path} is closed")
+        return self._shards

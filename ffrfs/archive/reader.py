@@ -5,33 +5,35 @@ May be called from any thread, and in forked children: reads are positioned and 
 
 from __future__ import annotations
 
+import contextlib
+import operator
 import os
 import threading
-import weakref
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from itertools import repeat
+from typing import Any, SupportsIndex
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ffrfs.archive.memory import RecordMemory
 from ffrfs.archive.opening import load_records
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.errors import ChecksumError
 from ffrfs.format.header import crc32
-from ffrfs.format.records import Extent, Records
+from ffrfs.format.records import GAP_BYTES, Extent, Records
 
 __all__ = ["FileReader", "RecordReader", "check_record", "checksum_error"]
 
 Bytes = NDArray[np.uint8]
-_Job = tuple[Extent, list[int], Bytes]  # one read: where the bytes lie, the records there, where the bytes go
-_Pieces = list[tuple[int, Bytes]]  # record numbers and their bytes
+_Job = tuple[Extent, list[int]]  # one read: where the bytes lie, and the records there
 
 MAX_THREADS = 64  # of one process; on storage with latency this is how many reads are under way at once
 _CORES = len(os.sched_getaffinity(0))
 _PART_BYTES = 1 << 21  # of a batch that is in memory: below this another thread is not worth waking
-_SPARE_BYTES = 1 << 26  # of memory that is kept for the next batch
+_HOLE = np.empty(GAP_BYTES, np.uint8)  # where all threads put what lies between records, and none looks
 
 
 def check_record(
@@ -72,108 +74,115 @@ class RecordReader:
         self.shards, self.records, self.check = shards, records, check
         self._pool: ThreadPoolExecutor | None = None
         self._pool_pid = 0
-        self._lock = threading.Lock()
-        self._spare: deque[Bytes] = deque(maxlen=1)
+        self._lock, self._memory = threading.Lock(), RecordMemory()
 
     def read_one(self, record: int) -> Bytes:
         """The bytes of one record, shape (length,). Raises: IndexError, ChecksumError, TruncatedError, OSError."""
         shard, offset, length = self.records.extent(record)
-        buffer = np.empty(length, np.uint8)
+        buffer = self._memory.take(length)
         self.shards.read_into(shard, offset, buffer)
         if self.check:
             check_record(self.shards, self.records, record, buffer)
         return buffer
 
     def read(self, numbers: Sequence[int]) -> list[Bytes]:
-        """The bytes of many records, in the order asked for.
+        """The bytes of many records, in the order asked for, each in memory of its own.
 
         Sorted by place and merged into extents; those that are in the page cache are read at once, the others in
-        parallel. The results are views of one buffer: memory that is taken at once and in large pages costs a fraction
-        of what an allocation for each record does, and is used again for the next batch once all of them are gone.
-        Raises as `read_one`, the first error met.
+        parallel. Raises as `read_one`, the first error met.
         """
-        merged = self.records.merge(set(numbers))
-        total_bytes = sum(extent.length_bytes for extent, _ in merged)
-        buffer = self._memory(total_bytes)
-        jobs: list[_Job] = []
-        end = 0
-        for extent, group in merged:
-            begin, end = end, end + extent.length_bytes
-            jobs.append((extent, group, buffer[begin:end]))
         results: dict[int, Bytes] = {}
-        for pieces in self._read_all(jobs, total_bytes):
-            results.update(pieces)
-        return [results[record] for record in numbers]
+        jobs = self.records.merge(set(numbers))
+        cold = self._read_near(jobs, results)
+        if cold:
+            deque(self._threads().map(self._read_extent, cold, repeat(results)), 0)
+        found = [results[record] for record in numbers]
+        return found if len(results) == len(found) else _without_sharing(found)
 
-    def _memory(self, size_bytes: int) -> Bytes:
-        """Memory for a batch: that of an earlier one, whose pages are there, if nobody has a view of it any more."""
-        try:
-            memory = self._spare.pop()
-        except IndexError:
-            memory = np.empty(0, np.uint8)
-        if len(memory) < size_bytes:
-            memory = np.empty(size_bytes, np.uint8)
-        # Through a memoryview, so that views hold this array and not the memory itself: its end is theirs.
-        lent = np.frombuffer(memory.data, np.uint8)
-        if len(memory) <= _SPARE_BYTES:
-            weakref.finalize(lent, self._spare.append, memory).atexit = False
-        return lent
-
-    def _read_all(self, jobs: list[_Job], total_bytes: int) -> Iterator[_Pieces]:
-        """Do all jobs: first what is in the page cache, by as many threads as that is worth, then the rest, each in a
-        thread of its own."""
-        parts = max(min(_CORES, total_bytes // _PART_BYTES), 1)
-        waiting: list[_Job] = []
-        shares = [jobs[part::parts] for part in range(parts)]
-        others = self._threads().map(self._read_cached, shares[1:]) if parts > 1 else iter(())
-        for pieces, cold in (self._read_cached(shares[0]), *others):
-            yield pieces
-            waiting += cold
-        if waiting:
-            yield from self._threads().map(self._read_extent, waiting)
+    def prefetch(self, numbers: Iterable[int]) -> None:
+        """Have the kernel read records into the page cache, which all processes share; returns at once."""
+        for (shard, offset, length), _ in self.records.merge(set(numbers)):
+            with contextlib.suppress(OSError):  # a hint; who reads will be told
+                os.posix_fadvise(self.shards.descriptors[shard], offset, length, os.POSIX_FADV_WILLNEED)
 
     def close(self) -> None:
-        """End the threads. Results stay valid."""
+        """End the threads and give memory back. Results stay valid."""
+        self._memory = RecordMemory()
         with self._lock:
             pool, self._pool = self._pool, None
         if pool is not None and self._pool_pid == os.getpid():
             pool.shutdown(wait=False)
 
-    def _read_cached(self, jobs: list[_Job]) -> tuple[_Pieces, list[_Job]]:
-        """Do the jobs whose bytes are in the page cache; returns their records, and the other jobs."""
-        pieces: _Pieces = []
+    def _read_near(self, jobs: list[_Job], results: dict[int, Bytes]) -> list[_Job]:
+        """Do the jobs whose bytes are in the page cache, in as many threads as that is worth; returns the others."""
+        total_bytes = sum([extent[2] for extent, _ in jobs])
+        parts = min(_CORES, total_bytes // _PART_BYTES)
+        if parts < 2:
+            return self._read_cached(jobs, results)
+        shares = [jobs[part::parts] for part in range(1, parts)]
+        others = self._threads().map(self._read_cached, shares, repeat(results))
+        cold = self._read_cached(jobs[::parts], results)
+        for waiting in others:
+            cold += waiting
+        return cold
+
+    def _read_cached(self, jobs: list[_Job], results: dict[int, Bytes]) -> list[_Job]:
+        """Do the jobs whose bytes are in the page cache; returns the others. What costs is the time of each record."""
         cold = []
-        descriptors = self.shards.descriptors
+        descriptors, preadv, take = self.shards.descriptors, os.preadv, self._memory.take
+        checksum = self.records.checksum if self.check else None
         for job in jobs:
-            (shard, offset, length), _, part = job
+            (shard, offset, length), group = job
+            record = group[0]
+            buffers = [take(length)] if len(group) == 1 else self._vector(group)
             try:
-                count = os.preadv(descriptors[shard], (part,), offset, os.RWF_NOWAIT)
-            except OSError:  # EAGAIN: not in the page cache; EOPNOTSUPP: storage that cannot tell
+                count = preadv(descriptors[shard], buffers, offset, os.RWF_NOWAIT)
+            except OSError:  # EAGAIN: not in the page cache; EOPNOTSUPP: cannot tell; EINVAL: too many buffers
                 count = -1
-            if count == length:
-                self._cut(job, pieces)
-            else:
+            if count != length:
                 cold.append(job)
-        return pieces, cold
+            elif len(group) > 1:
+                self._keep(group, buffers, results)
+            elif checksum is None or crc32(buffers[0]) == checksum(record):
+                results[record] = buffers[0]
+            else:
+                raise checksum_error(self.shards, self.records, record, crc32(buffers[0]))
+        return cold
 
-    def _read_extent(self, job: _Job) -> _Pieces:
-        extent, _, part = job
-        pieces: _Pieces = []
-        self.shards.read_into(extent.shard, extent.offset_bytes, part)
-        self._cut(job, pieces)
-        return pieces
+    def _read_extent(self, job: _Job, results: dict[int, Bytes]) -> None:
+        """Do a job in one read, however many records it has: on storage with latency it is the reads that cost."""
+        (shard, offset, length), group = job
+        whole = self._memory.take(length)
+        self.shards.read_into(shard, offset, whole)
+        if len(group) == 1:
+            return self._keep(group, [whole], results)
+        buffers, end = self._vector(group), 0
+        for buffer in buffers:
+            begin, end = end, end + len(buffer)
+            buffer[:] = whole[begin:end]
+        return self._keep(group, buffers, results)
 
-    def _cut(self, job: _Job, pieces: _Pieces) -> None:
-        """Append the records of a job, as views of the bytes of its extent; each checked."""
-        (_, begin, _), group, part = job
+    def _vector(self, group: list[int]) -> list[Bytes]:
+        """Memory for each of some neighbouring records, and for what lies between them."""
+        buffers: list[Bytes] = []
+        take = self._memory.take
+        end = self.records.extent(group[0]).offset_bytes
         for record in group:
-            content = part
-            if len(group) > 1:
-                _, offset, length = self.records.extent(record)
-                content = part[offset - begin : offset - begin + length]
-            if self.check:
-                check_record(self.shards, self.records, record, content)
-            pieces.append((record, content))
+            _, offset, length = self.records.extent(record)
+            if offset > end:
+                buffers.append(_HOLE[: offset - end])
+            buffers.append(take(length))
+            end = offset + length
+        return buffers
+
+    def _keep(self, group: list[int], buffers: list[Bytes], results: dict[int, Bytes]) -> None:
+        """Check the records that were read into these buffers, some of which hold what lay between them."""
+        if len(buffers) > len(group):
+            buffers = [buffer for buffer in buffers if buffer.base is not _HOLE]
+        if self.check:
+            for record, buffer in zip(group, buffers, strict=True):
+                check_record(self.shards, self.records, record, buffer)
+        results.update(zip(group, buffers, strict=True))
 
     def _threads(self) -> ThreadPoolExecutor:
         with self._lock:
@@ -182,11 +191,22 @@ class RecordReader:
             return self._pool
 
 
+def _without_sharing(arrays: list[Bytes]) -> list[Bytes]:
+    """The arrays, with a copy where one stands a second time: who changes one must not change another."""
+    seen: set[int] = set()
+    single = []
+    for array in arrays:
+        single.append(array.copy() if id(array) in seen else array)
+        seen.add(id(array))
+    return single
+
+
 class FileReader:
     """The records of an archive by number, as HFAiLab/ffrecord's class of this name.
 
     Args: fname, an .ffr file, a list of them, or a folder of shards; check_data, whether every record read is compared
-    with its CRC32. Attributes: n, the number of records; fnames, the files; check_data.
+    with its CRC32; without, a wrong checksum of a header too is only warned of. Attributes: n, the number of records;
+    fnames, the files; check_data.
     Raises: OSError if a file cannot be opened; FormatError, TruncatedError if its header is wrong.
     Source: HFAiLab/ffrecord fileio.py.
     """
@@ -195,29 +215,56 @@ class FileReader:
         self._shards: Shards | None = Shards(fname)
         self.fnames = list(self._shards.paths)
         self.check_data = check_data
-        self._records = load_records(self._shards)
+        self._records = load_records(self._shards, check_data)
         self._reader = RecordReader(self._shards, self._records, check_data)
         self.n = len(self._records)
 
-    def read(self, indices: Iterable[int]) -> list[Bytes]:
+    def read(self, indices: Iterable[SupportsIndex]) -> list[Bytes]:
         """Read a batch of records in one go, each a uint8 array of shape (length,), in the order asked for.
 
-        Raises: RecordIndexError, ChecksumError, TruncatedError, OSError; ValueError if the reader is closed.
+        Raises: RecordIndexError; TypeError for what is no integer; ChecksumError, TruncatedError, OSError; ValueError
+        if the reader is closed.
         """
         self._check_open()
-        return self._reader.read([self._records.check(int(index)) for index in indices])
+        return self._reader.read([self._number(index) for index in indices])
 
-    def read_one(self, index: int) -> Bytes:
+    def read_one(self, index: SupportsIndex) -> Bytes:
         """Read one record: a uint8 array of shape (length,). Raises as `read`."""
         self._check_open()
-        return self._reader.read_one(self._records.check(int(index)))
+        return self._reader.read_one(self._number(index))
 
     def validate(self) -> None:
-        """Read every record and check it. Raises: ChecksumError at the first damaged one."""
-        self._check_open()
+        """Read the headers again and check them, as the reference does; `verify` checks the records too.
+
+        Raises: FormatError, TruncatedError at the first that is wrong.
+        """
+        shards = self._check_open()
+        for shard in range(len(shards.paths)):
+            shards.header(shard)
+
+    def verify(self) -> None:
+        """Read everything and check it: headers, and each record against its CRC32.
+
+        Raises: as `validate`; ChecksumError at the first damaged record.
+        """
+        self.validate()
         checking = RecordReader(self._check_open(), self._records, check=True)
         for record in range(self.n):
             checking.read_one(record)
+
+    def get_offsets(self, file_index: int) -> NDArray[np.int64]:
+        """Where the records of a file begin, in bytes, and its size at the end: shape (records of the file + 1,)."""
+        size = self._check_open().sizes[file_index]
+        return np.append(self._records.offsets[self._of_file(file_index)], size)
+
+    def get_checksums(self, file_index: int) -> NDArray[np.uint32]:
+        """The CRC32 of each record of a file, shape (records of the file,)."""
+        return self._records.checksums[self._of_file(file_index)].copy()
+
+    def prefetch(self, indices: Iterable[SupportsIndex]) -> None:
+        """Say that these records will be read soon: the kernel begins to read them, and nothing is waited for."""
+        self._check_open()
+        self._reader.prefetch([self._number(index) for index in indices])
 
     def close(self) -> None:
         """Close the files; arrays already read stay valid."""
@@ -234,6 +281,16 @@ class FileReader:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FileReader, (self.fnames, self.check_data)
+
+    def _number(self, index: SupportsIndex) -> int:
+        try:
+            return self._records.check(operator.index(index))
+        except TypeError:
+            raise TypeError(f"records are numbered by integers, and {index!r} is a {type(index).__name__}") from None
+
+    def _of_file(self, file_index: int) -> slice:
+        first = self._records.first
+        return slice(int(first[file_index]), int(first[range(len(first))[file_index] + 1]))
 
     def _check_open(self) -> Shards:
         if self._shards is None:

@@ -96,11 +96,14 @@ class Shards:
         """The newest mtime of the files, in nanoseconds."""
         return max(os.fstat(fd).st_mtime_ns for fd in self.descriptors)
 
-    def header(self, shard: int) -> Header:
-        """Read and check a shard's header. Raises: FormatError, TruncatedError."""
+    def header(self, shard: int, check: bool = True) -> Header:
+        """Read and check a shard's header.
+
+        Args: check, whether its checksum must be right. Raises: FormatError, TruncatedError.
+        """
         path, size = self.paths[shard], self.sizes[shard]
         n = record_count(path, os.pread(self.descriptors[shard], PREFIX_BYTES, 0), size)
-        return decode_header(path, bytes(self.read(shard, 0, header_bytes(n))), size)
+        return decode_header(path, bytes(self.read(shard, 0, header_bytes(n))), size, check)
 
     def read(self, shard: int, offset_bytes: int, length_bytes: int) -> bytearray:
         """Read bytes of a shard.

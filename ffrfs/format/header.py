@@ -78,17 +78,17 @@ def record_count(path: str, prefix: bytes, file_bytes: int) -> int:
     return n
 
 
-def decode_header(path: str, header: bytes, file_bytes: int) -> Header:
+def decode_header(path: str, header: bytes, file_bytes: int, check: bool = True) -> Header:
     """Decode and check a whole header.
 
     Args: path, for errors; header, exactly `header_bytes(n)` bytes, n as `record_count` gave it; file_bytes, the size
-    of the file. The arrays of the result are views of `header`.
+    of the file; check, whether its checksum must be right. The arrays of the result are views of `header`.
     Raises: FormatError if the checksum is wrong or an offset is out of order or outside the file.
     Source: HFAiLab/ffrecord reader.cpp, which checks the checksum but not the offsets.
     """
     stored, n = _PREFIX.unpack_from(header)
     actual = crc32(memoryview(header)[4:])
-    if stored not in (0, actual):
+    if check and stored not in (0, actual):
         raise FormatError(path, f"the header's checksum is {actual:#010x}, it should be {stored:#010x}", offset=0)
     checksums = np.frombuffer(header, "<u4", n, PREFIX_BYTES)
     offsets = np.empty(n + 1, np.int64)

@@ -89,19 +89,21 @@ class Records:
         """
         ordered = sorted(numbers)
         offsets, lengths = self.offsets[ordered].tolist(), self.lengths[ordered].tolist()
+        several = len(self._first) > 2
         merged: list[tuple[Extent, list[int]]] = []
         group: list[int] = []
-        begin = end = last_shard = -1
+        begin = end = last_shard = shard = 0
         for record, offset, length in zip(ordered, offsets, lengths, strict=True):
-            shard = self.shard(record)
-            near = shard == last_shard and 0 <= offset - end <= GAP_BYTES and offset - begin < EXTENT_BYTES
-            end = offset + length
-            if near:
+            shard = self.shard(record) if several else 0
+            if 0 <= offset - end <= GAP_BYTES and offset - begin < EXTENT_BYTES and shard == last_shard and group:
                 group.append(record)
-                merged[-1] = Extent(shard, begin, end - begin), group
             else:
+                if group:
+                    merged.append((Extent(last_shard, begin, end - begin), group))
                 begin, last_shard, group = offset, shard, [record]
-                merged.append((Extent(shard, begin, length), group))
+            end = offset + length
+        if group:
+            merged.append((Extent(last_shard, begin, end - begin), group))
         return merged
 
 

@@ -137,7 +137,7 @@ def test_a_worker_that_is_killed_does_no_harm(client, tmp_path):
         packing.result()
     with PackedFolder(out) as folder:
         assert [folder.size(name) for name in "ab"] == [500_000_000] * 2
-    FileReader(out).validate()
+    FileReader(out).verify()
     assert sorted(os.listdir(out)) == ["PART_00000.ffr", "PART_00001.ffr"]
 
 

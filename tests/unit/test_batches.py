@@ -2,6 +2,7 @@
 
 import os
 import random
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -69,14 +70,63 @@ def test_a_batch_stays_while_a_part_of_it_is_held(reader):
     assert [bytes(part) for part, _ in held] == [content for _, content in held]
 
 
-def test_the_memory_of_a_batch_that_is_gone_is_used_again(reader):
-    wanted = range(50, 90)
+@pytest.fixture
+def photos(tmp_path):
+    """A reader of 16 records large enough for their memory to be used again, and their contents."""
+    contents = [random.Random(number).randbytes(70_000 + 1000 * number) for number in range(16)]
+    archive = tmp_path / "photos.ffr"
+    archive.write_bytes(archive_of(contents))
+    with FileReader(archive) as reader:
+        yield reader, contents
+
+
+def test_the_memory_of_records_that_are_gone_is_used_again(photos):
+    reader, _ = photos
     places = set()
-    for _ in range(5):
-        batch = reader.read(wanted)
-        places.add(batch[0].ctypes.data)
+    for _ in range(20):
+        batch = reader.read(range(16))
+        places.update(data.ctypes.data for data in batch)
         del batch
-    assert len(places) == 1
+    assert len(places) <= 32
+
+
+def test_the_memory_of_a_record_is_its_own_while_somebody_holds_a_part_of_it(photos):
+    reader, contents = photos
+    held = []
+    for number in range(32):
+        data = reader.read(range(16))[number % 16] if number % 2 else reader.read_one(number % 16)
+        held.append((data, data[10:], memoryview(data), np.frombuffer(data, np.uint8))[number % 4])
+        del data
+    for number, part in enumerate(held):
+        assert bytes(part) == contents[number % 16][10 if number % 4 == 1 else 0 :]
+
+
+def test_a_record_that_is_kept_keeps_no_other(tmp_path):
+    archive = tmp_path / "large.ffr"
+    size = 200_000
+    archive.write_bytes(archive_of([bytes(size)] * 64))
+    with FileReader(archive) as reader:
+        tracemalloc.start()
+        kept = [reader.read(range(64))[0] for _ in range(10)]
+        reader.close()
+        kept_bytes, _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert len(kept) * size <= kept_bytes < 2 * len(kept) * size
+
+
+def test_records_asked_for_twice_share_no_memory(reader):
+    first, second = reader.read([7, 7])
+    first[:] = 0
+    assert second.tobytes() == CONTENTS[7]
+
+
+def test_more_small_records_than_one_read_has_buffers(tmp_path):
+    contents = [b"%d" % number for number in range(5000)]
+    archive = tmp_path / "small.ffr"
+    archive.write_bytes(archive_of(contents))
+    with FileReader(archive) as reader:
+        assert [data.tobytes() for data in reader.read(range(5000))] == contents
+        assert [data.tobytes() for data in reader.read(range(0, 5000, 2))] == contents[::2]
 
 
 def test_threads_get_batches_of_their_own(reader):

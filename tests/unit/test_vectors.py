@@ -30,7 +30,7 @@ def test_records_read_as_the_manifest_says(name):
         assert [sha256(record) for record in batch] == facts["sha256"]
         assert [sha256(reader.read_one(i)) for i in range(reader.n)] == facts["sha256"]
         assert all(record.dtype == np.uint8 for record in batch)
-        reader.validate()
+        reader.verify()
 
 
 def test_a_header_checksum_of_zero_is_accepted():
