@@ -23,9 +23,10 @@ test: setup  ## run all tests but those that need torch
 	$(BIN)/python -m pytest
 	set -e; for environment in $(MM_LITE); do scripts/mm-env $$environment python -m pytest tests/mm; done
 
-test-mm:  ## train with both generations of OpenMMLab's frameworks (2 GB to install, 15 minutes)
+test-mm:  ## train with both generations of OpenMMLab's frameworks, and test ffrfs.torch (2 GB to install, 20 minutes)
 	@scripts/setup mm
 	set -e; for environment in $(MM_FULL); do scripts/mm-env $$environment python -m pytest tests/mm; done
+	scripts/mm-env new python -m pytest tests/pytorch
 
 test-systemd:  ## boot a node with systemd and run the service on it (root; 0.7 GB in ~/.cache, 6 minutes at first)
 	@scripts/setup systemd

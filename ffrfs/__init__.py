@@ -1,11 +1,13 @@
 """Packed FFRecord archives, read in process; `ffrfs mount` shows them as read-only directory trees.
 
-The names and signatures are those of HFAiLab/ffrecord, so `import ffrfs as ffrecord` carries scripts over.
+The names and signatures are those of HFAiLab/ffrecord, so `import ffrfs as ffrecord` carries scripts over, and after
+`install_as_ffrecord()` they run unchanged.
 Importing this imports neither FUSE nor any OpenMMLab framework.
 """
 
 from ffrfs.archive.folder import PackedFolder
 from ffrfs.archive.reader import FileReader
+from ffrfs.as_ffrecord import install_as_ffrecord
 from ffrfs.errors import (
     ArchiveError,
     ChecksumError,
@@ -38,6 +40,7 @@ __all__ = [
     "RecordIndexError",
     "TruncatedError",
     "__version__",
+    "install_as_ffrecord",
     "pack_folder",
     "prefetch",
 ]
