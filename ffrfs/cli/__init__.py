@@ -20,6 +20,7 @@ _COMMANDS = (
     "doctor",
     "index",
     "info",
+    "install-mm",
     "install-systemd",
     "ls",
     "mount",

@@ -1,4 +1,4 @@
-"""Archives for OpenMMLab's frameworks: importing this registers the backend `ffrecord` with those that are installed.
+"""Archives for OpenMMLab's frameworks: importing this declares the backend `ffrecord` to them, when they are imported.
 
 In a config of either generation, so that no script changes:
 
@@ -9,14 +9,13 @@ it `file_client_args`), or in mmengine just `data_root='ffrecord:///data/coco.ff
 here but `register` still works. May import `ffrfs.archive`, mmcv, mmengine and torch.
 """
 
-from contextlib import suppress
-
+from ffrfs.mm.at_import import FRAMEWORKS
 from ffrfs.mm.client import FFRecordClient
 from ffrfs.mm.prefetch import PrefetchDataset, sample_files
-from ffrfs.mm.registration import register
+from ffrfs.mm.registration import BACKEND, declare, register
 from ffrfs.mm.workers import worker_init
 
-__all__ = ["FFRecordClient", "PrefetchDataset", "register", "sample_files", "worker_init"]
+__all__ = ["BACKEND", "FFRecordClient", "PrefetchDataset", "register", "sample_files", "worker_init"]
 
-with suppress(ImportError):
-    register()
+for _framework in FRAMEWORKS:
+    declare(_framework)

@@ -68,12 +68,15 @@ class FFRecordClient(ReadOnlyBackend):
         return self._allow_symlink
 
     @overload
-    def get(self, filepath: FilePath) -> bytes: ...
+    def get(self, filepath: FilePath, **petrel_options: bool) -> bytes: ...
     @overload
-    def get(self, filepath: list[FilePath] | tuple[FilePath, ...]) -> list[bytes]: ...
-    def get(self, filepath: FilePath | list[FilePath] | tuple[FilePath, ...]) -> bytes | list[bytes]:
+    def get(self, filepath: list[FilePath] | tuple[FilePath, ...], **petrel_options: bool) -> list[bytes]: ...
+    def get(
+        self, filepath: FilePath | list[FilePath] | tuple[FilePath, ...], **petrel_options: bool
+    ) -> bytes | list[bytes]:
         """The contents of a file; of a list of files, read as one batch.
 
+        Args: petrel_options, such as enable_stream, which loaders written for petrel's client pass: without effect.
         Raises: FileNotFoundError with the archive and the path in it, NotADirectoryError, IsADirectoryError;
         ChecksumError, TruncatedError, OSError; ValueError if the client is closed.
         """
@@ -105,8 +108,10 @@ class FFRecordClient(ReadOnlyBackend):
         return found is not None and found[0].folder.is_file(found[1])
 
     def join_path(self, filepath: FilePath, *filepaths: FilePath) -> str:
-        """Join paths, or paths to a URI, as os.path.join does."""
-        return os.path.join(filepath, *filepaths)
+        """Join paths as os.path.join does; a URI is an absolute path."""
+        paths = [os.fspath(path) for path in (filepath, *filepaths)]
+        last = max((number for number, path in enumerate(paths) if is_uri(path)), default=0)
+        return os.path.join(*paths[last:])
 
     @contextmanager
     def get_local_path(self, filepath: FilePath) -> Iterator[str]:

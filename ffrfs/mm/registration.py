@@ -1,17 +1,20 @@
-"""Declaring the backend, the worker function and the data-set wrapper to the frameworks that are installed."""
+"""Declaring the backend, the worker function and the data-set wrapper to the frameworks that are imported."""
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 from typing import Any
 
+from ffrfs.mm.at_import import FRAMEWORKS
 from ffrfs.mm.client import FFRecordClient
+from ffrfs.mm.functions import accept_uris
 from ffrfs.mm.pickling import pickle_as_new_object
 from ffrfs.mm.prefetch import PrefetchDataset
 from ffrfs.mm.uri import SCHEME
 from ffrfs.mm.workers import worker_init
 
-__all__ = ["BACKEND", "WORKER_INIT", "register"]
+__all__ = ["BACKEND", "WORKER_INIT", "declare", "register"]
 
 BACKEND = "ffrecord"
 WORKER_INIT = "ffrfs_worker_init"
@@ -21,27 +24,33 @@ _declared: dict[str, str] = {}  # names of the frameworks that know the backend,
 
 
 def register() -> list[str]:
-    """Declare everything to every framework that is installed and does not know it yet.
+    """Declare everything to every framework that is installed, importing those that are not imported yet.
 
     Returns: the names and versions of those that know it now. Raises: ImportError if there are none.
     """
     problems = []
-    for module, declare in (("mmengine", _declare_to_mmengine), ("mmcv", _declare_to_mmcv)):
-        if module in _declared:
-            continue
+    for name in FRAMEWORKS:
         try:
-            framework = import_module(module)
+            import_module(name)
         except ImportError as error:
             problems.append(str(error))
-            continue
-        if declare(framework):
-            _declared[module] = framework.__version__
+        else:
+            declare(name)
     if not _declared:
         raise ImportError(
             "the backend 'ffrecord' is registered nowhere: neither mmengine nor an mmcv that has FileClient"
             f" (1.3.18 to 1.7) can be imported ({'; '.join(problems)})"
         )
-    return [f"{module} {version}" for module, version in _declared.items()]
+    return [f"{name} {version}" for name, version in _declared.items()]
+
+
+def declare(name: str) -> None:
+    """Declare everything to a framework, unless it knows it or is not imported."""
+    framework = sys.modules.get(name)
+    if framework is None or name in _declared:
+        return
+    if {"mmengine": _declare_to_mmengine, "mmcv": _declare_to_mmcv}[name](framework):
+        _declared[name] = framework.__version__
 
 
 def _declare_to_mmcv(mmcv: Any) -> bool:
@@ -52,10 +61,11 @@ def _declare_to_mmcv(mmcv: Any) -> bool:
 
 
 def _declare_to_mmengine(mmengine: Any) -> bool:
-    fileio = mmengine.fileio
+    fileio = import_module("mmengine.fileio")
     fileio.BaseStorageBackend.register(FFRecordClient)
     fileio.register_backend(BACKEND, FFRecordClient, force=True, prefixes=SCHEME)
-    _declare_client(mmengine.FileClient, fileio.file_client.BaseStorageBackend)
+    _declare_client(fileio.FileClient, fileio.file_client.BaseStorageBackend)
+    accept_uris()
     registry = import_module("mmengine.registry")
     registry.FUNCTIONS.register_module(name=WORKER_INIT, module=worker_init, force=True)
     registry.DATASETS.register_module(module=PrefetchDataset, force=True)
