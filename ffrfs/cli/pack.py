@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import click
 from rich.filesize import decimal
@@ -15,9 +16,11 @@ from ffrfs.cli.interrupts import ended_by_sigterm
 from ffrfs.cli.progress import progress_bar
 from ffrfs.errors import ConfigError, printable
 from ffrfs.mount.options import parse_size
+from ffrfs.pack.convert import pack_sources
 from ffrfs.pack.copy import MAX_JOBS
 from ffrfs.pack.pack import DEFAULT_JOBS, pack_folder
 from ffrfs.pack.scan import Symlinks
+from ffrfs.pack.sources.opening import is_plain_folder
 
 __all__ = ["pack"]
 
@@ -30,7 +33,7 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
 
 
 @click.command()
-@click.argument("folder", type=click.Path())
+@click.argument("sources", metavar="SOURCE...", nargs=-1, required=True, type=click.Path())
 @click.argument("archive", type=click.Path())
 @click.option(
     "-j",
@@ -53,7 +56,7 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
 @click.option("--no-index", is_flag=True, help="Do not write the index beside the archive.")
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for each file, or each shard.")
 def pack(
-    folder: str,
+    sources: tuple[str, ...],
     archive: str,
     jobs: int,
     symlinks: Symlinks,
@@ -63,30 +66,35 @@ def pack(
     no_index: bool,
     verbose: bool,
 ) -> None:
-    """Pack FOLDER into ARCHIVE, a file whose name ends in .ffr, or with --shards or --shard-size a folder of them.
+    """Pack SOURCE into ARCHIVE, a file whose name ends in .ffr, or with --shards or --shard-size a folder of them.
 
-    Nothing appears at ARCHIVE before all of it is written.
+    SOURCE is a folder, or one or more archives of another kind: tar (also compressed, and shards of WebDataset), zip,
+    LMDB, TFRecord, parquet files of images. Nothing appears at ARCHIVE before all of it is written.
 
     \b
     ffrfs pack coco/ coco.ffr
     ffrfs pack --shard-size 1GiB imagenet/ imagenet-shards/
     ffrfs pack --shards 64 --dask tcp://scheduler:8786 /data/laion /data/laion-shards
+    ffrfs pack 'shards-{000..127}.tar' dataset.ffr
     """
     if dask is not None and shards is None and shard_size is None:
         raise ConfigError("a cluster writes shards, so --dask needs --shards or --shard-size")
+    folder = sources[0] if len(sources) == 1 and is_plain_folder(sources[0]) else None
+    if dask is not None and folder is None:
+        raise ConfigError("a cluster packs folders; pack archives of other kinds without --dask")
     cluster = contextlib.nullcontext() if dask is None else dask_executor(dask)
     with ended_by_sigterm(), cluster as executor, progress_bar("Packing") as progress:
-        packed = pack_folder(
-            folder,
-            archive,
-            verbose,
-            symlinks=symlinks,
-            jobs=jobs,
-            shards=shards,
-            shard_bytes=shard_size,
-            executor=executor,
-            progress=progress,
-        )
+        options: dict[str, Any] = {
+            "symlinks": symlinks,
+            "jobs": jobs,
+            "shards": shards,
+            "shard_bytes": shard_size,
+            "progress": progress,
+        }
+        if folder is not None:
+            packed = pack_folder(folder, archive, verbose, executor=executor, **options)
+        else:
+            packed = pack_sources(sources, archive, verbose, **options)
     if not no_index:
         opened = Shards(archive)
         save_index_file(build(opened).with_all_chunks(packed.chunk_checksums), opened)

@@ -16,7 +16,7 @@ from ffrfs.pack.scan import SourceTree, Symlinks, scan_folder
 from ffrfs.pack.shards import pack_shards, split_evenly, split_to_size
 from ffrfs.pack.writer import FileWriter, check_archive_name
 
-__all__ = ["DEFAULT_JOBS", "Packed", "pack_folder"]
+__all__ = ["DEFAULT_JOBS", "Packed", "check_options", "pack_folder"]
 
 DEFAULT_JOBS = 16  # threads that only wait cost nothing, and on storage with latency each is another read under way
 
@@ -63,7 +63,7 @@ def pack_folder(
     """
     source, out = os.path.abspath(folder), os.path.abspath(out_file)
     sharded = shards is not None or shard_bytes is not None
-    _check_options(symlinks, jobs, shards, shard_bytes, executor)
+    check_options(symlinks, jobs, shards, shard_bytes, executor)
     if not sharded:
         check_archive_name(out)
     output_folder = out if sharded and os.path.isdir(out) else os.path.dirname(out)
@@ -84,7 +84,7 @@ def pack_folder(
     return Packed(len(tree), size_bytes, archives, chunks)
 
 
-def _check_options(
+def check_options(
     symlinks: str, jobs: int | None, shards: int | None, shard_bytes: int | None, executor: Executor | None
 ) -> None:
     """Raises: ConfigError for options that make no sense, or not with each other."""

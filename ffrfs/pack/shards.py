@@ -25,7 +25,7 @@ from ffrfs.pack.progress import Tally
 from ffrfs.pack.scan import SourceFile, SourceTree
 from ffrfs.pack.writer import FileWriter
 
-__all__ = ["MAX_SHARDS", "ShardTask", "pack_shards", "split_evenly", "split_to_size", "write_shard"]
+__all__ = ["MAX_SHARDS", "ShardTask", "new_shards", "pack_shards", "split_evenly", "split_to_size", "write_shard"]
 
 MAX_SHARDS = 100_000  # PART_99999.ffr is the last name that sorts after all before it
 
@@ -116,21 +116,31 @@ def pack_shards(
     written; the last appears first, so that a folder in which some are missing is never taken for a whole archive.
     Raises: ConfigError for too many shards, PackError if the folder has .ffr files; as `pack_folder`.
     """
-    if len(ends) > MAX_SHARDS:
-        raise ConfigError(f"{len(ends)} shards are too many, {MAX_SHARDS} are the most; make them larger")
+    with new_shards(out_folder, len(ends)) as out_files:
+        if executor is None:
+            workers = min(jobs, len(ends), len(os.sched_getaffinity(0)))
+            tasks = _tasks(tree, record, ends, out_files, follow, jobs // workers)
+            with ThreadPoolExecutor(workers, "ffrfs-pack") as threads:
+                chunks = _write_all(tasks, threads, True, tally)
+        else:
+            chunks = _write_all(_tasks(tree, record, ends, out_files, follow, jobs), executor, False, tally)
+    return [os.path.join(out_folder, os.path.basename(out_file)) for out_file in out_files], chunks
+
+
+@contextlib.contextmanager
+def new_shards(out_folder: str, count: int) -> Iterator[list[str]]:
+    """Yield the paths at which to write so many shards, which get their names in the folder when the block ends well.
+
+    Raises: as `pack_shards`.
+    """
+    if count > MAX_SHARDS:
+        raise ConfigError(f"{count} shards are too many, {MAX_SHARDS} are the most; make them larger")
     made = _make_folder(out_folder)
     try:
         staging = PendingFolder(out_folder, "shards")
         try:
-            names = [f"PART_{shard:05d}.ffr" for shard in range(len(ends))]
-            out_files = [os.path.join(staging.path, name) for name in names]
-            if executor is None:
-                workers = min(jobs, len(names), len(os.sched_getaffinity(0)))
-                tasks = _tasks(tree, record, ends, out_files, follow, jobs // workers)
-                with ThreadPoolExecutor(workers, "ffrfs-pack") as threads:
-                    chunks = _write_all(tasks, threads, True, tally)
-            else:
-                chunks = _write_all(_tasks(tree, record, ends, out_files, follow, jobs), executor, False, tally)
+            names = [f"PART_{shard:05d}.ffr" for shard in range(count)]
+            yield [os.path.join(staging.path, name) for name in names]
             staging.commit(names)
         finally:
             staging.abort()
@@ -139,7 +149,6 @@ def pack_shards(
             with contextlib.suppress(OSError):
                 os.rmdir(out_folder)
         raise
-    return [os.path.join(out_folder, name) for name in names], chunks
 
 
 def _make_folder(folder: str) -> bool:
