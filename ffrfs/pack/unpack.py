@@ -1,4 +1,4 @@
-"""An archive's files, written back to disk.
+"""An archive's files, written back to disk: to a folder or a tar.
 
 While the work goes on, and if it is cut short, the target holds `.ffrfs-unpack-incomplete`; a tree without that file is
 whole. A file whose writing fails is removed again, so after an error, as opposed to a kill, every file that is there is
@@ -7,9 +7,11 @@ whole too.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from ffrfs.archive.folder import PathInArchive, resolve
 from ffrfs.archive.opening import load_index
@@ -17,10 +19,13 @@ from ffrfs.archive.reader import RecordReader, check_record, checksum_error
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.format.header import crc32
 from ffrfs.format.index import ROOT_INODE, Index
+from ffrfs.pack.outputs.folder import TargetFolder
+from ffrfs.pack.outputs.tar import TargetTar
 from ffrfs.pack.progress import Progress, Tally
-from ffrfs.pack.target import TargetFolder
 
-__all__ = ["MARKER", "Unpacked", "unpack"]
+__all__ = ["MARKER", "OutputKind", "Unpacked", "unpack"]
+
+OutputKind = Literal["folder", "tar"]
 
 MARKER = b".ffrfs-unpack-incomplete"
 _BATCH_BYTES = 8 << 20
@@ -40,14 +45,16 @@ def unpack(
     target: str | os.PathLike[str],
     force: bool = False,
     *,
+    to: OutputKind = "folder",
     paths: Iterable[PathInArchive] | None = None,
     progress: Progress | None = None,
 ) -> Unpacked:
-    """Write the files of an archive to a folder, each checked against its CRC32.
+    """Write the files of an archive to a folder or a tar, each checked against its CRC32.
 
-    Args: archive, as for `FileReader`; target, a folder, made if it does not exist; force, whether it may have
-    something in it, which is then merged with, files (and links) in the way being replaced; paths, what to unpack, by
-    default everything; progress, as for `pack_folder`.
+    Args: archive, as for `FileReader`; target, a folder, made if it does not exist, or the tar, which appears when it
+    is whole; force, whether the folder may have something in it, which is then merged with, files (and links) in the
+    way being replaced, or the tar be replaced; to, what the target is; paths, what to unpack, by default everything;
+    progress, as for `pack_folder`.
     Raises: FileExistsError if the target is not empty, or without force something is in the way; FileNotFoundError,
     NotADirectoryError for paths that the archive does not have; ArchiveError, at the first file that is damaged;
     OSError with the path.
@@ -58,11 +65,23 @@ def unpack(
         index = load_index(shards)
         inodes = _selection(shards, index, paths)
         tally = Tally(progress, *_totals(index, inodes))
-        with TargetFolder(os.fspath(target), force) as folder, folder.marked(_free_name(index)):
-            _write_tree(shards, index, folder, _walk(index, inodes), tally)
+        with _opened(os.fspath(target), to, force, shards, index) as output:
+            _write_tree(shards, index, output, _walk(index, inodes), tally)
     finally:
         shards.close()
     return Unpacked(tally.files_total, tally.bytes_total)
+
+
+@contextlib.contextmanager
+def _opened(
+    target: str, to: OutputKind, force: bool, shards: Shards, index: Index
+) -> Iterator[TargetFolder | TargetTar]:
+    if to == "tar":
+        with TargetTar(target, force, shards.mtime_ns()) as tar:
+            yield tar
+    else:
+        with TargetFolder(target, force) as folder, folder.marked(_free_name(index)):
+            yield folder
 
 
 def _selection(shards: Shards, index: Index, paths: Iterable[PathInArchive] | None) -> list[int]:
@@ -103,20 +122,22 @@ def _free_name(index: Index) -> bytes:
     return name
 
 
-def _write_tree(shards: Shards, index: Index, target: TargetFolder, inodes: Iterator[int], tally: Tally) -> None:
+def _write_tree(
+    shards: Shards, index: Index, target: TargetFolder | TargetTar, inodes: Iterator[int], tally: Tally
+) -> None:
     reader = RecordReader(shards, index.records, check=False)  # checked below, where the file's name is known
     try:
         for batch in _batches(index, inodes):
             if index.is_directory(batch[0]):
                 target.enter(index.path(batch[0]))
             elif index.size(batch[0]) > _BATCH_BYTES:
-                target.write(index.path(batch[0]), _parts(shards, index, batch[0], tally))
+                target.write(index.path(batch[0]), index.size(batch[0]), _parts(shards, index, batch[0], tally))
             else:
                 numbers = [index.record(inode) for inode in batch]
                 for inode, number, data in zip(batch, numbers, reader.read(numbers), strict=True):
                     path = index.path(inode)
                     check_record(shards, index.records, number, data, os.fsdecode(path))
-                    target.write(path, [data.data])
+                    target.write(path, len(data), [data.data])
                 tally.add(len(batch), sum(map(index.size, batch)))
     finally:
         reader.close()

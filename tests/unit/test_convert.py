@@ -10,9 +10,10 @@ import zipfile
 
 import pytest
 
-from ffrfs import ConfigError, FileReader, PackedFolder, PackError
+from ffrfs import ChecksumError, ConfigError, FileReader, PackedFolder, PackError
 from ffrfs.pack.convert import pack_sources
 from ffrfs.pack.sources.opening import expand_shards
+from ffrfs.pack.unpack import unpack
 from tests.support.trees import content
 
 # Not in the order of names, with a file larger than what is read at once, and a name that is not UTF-8.
@@ -332,3 +333,43 @@ def test_the_command(tmp_path):
     assert (ran.returncode, ran.stderr) == (0, "")
     assert ran.stdout.splitlines() == ["a.tar: a", "b.tar: b", "out.ffr: 2 files, 3 bytes"]
     assert_packed(tmp_path / "out.ffr", {b"a": b"1", b"b": b"22"})
+
+
+def test_unpacking_to_a_tar(tmp_path):
+    """What was packed, in the order of names; and packing that tar gives the same archive again."""
+    files = {**FILES, b"l" * 120 + b"/" + b"n" * 200: b"a long name"}
+    with tarfile.open(tmp_path / "source.tar", "w") as tar:
+        add(tar, "empty-folder", type=tarfile.DIRTYPE)
+        for name, data in files.items():
+            add(tar, name, data)
+    pack_sources([tmp_path / "source.tar"], tmp_path / "a.ffr")
+    unpacked = unpack(tmp_path / "a.ffr", tmp_path / "out.tar", to="tar")
+    assert unpacked.files == len(files)
+    with tarfile.open(tmp_path / "out.tar") as tar:
+        found = {info.name: info for info in tar}
+        data = {os.fsencode(name): tar.extractfile(info).read() for name, info in found.items() if info.isfile()}
+    assert data == files and list(data) == sorted(data)
+    assert found["empty-folder"].isdir() and found["many/001"].mode == 0o644
+    listed = subprocess.run(["tar", "-tf", tmp_path / "out.tar"], capture_output=True, check=True).stdout
+    assert len(listed.splitlines()) == len(found)
+    pack_sources([tmp_path / "out.tar"], tmp_path / "b.ffr")
+    with PackedFolder(tmp_path / "a.ffr") as a, PackedFolder(tmp_path / "b.ffr") as b:
+        assert a.list(recursive=True) == b.list(recursive=True)
+
+
+def test_a_tar_that_exists_is_replaced_with_force_only(tmp_path):
+    pack_sources([write_tar(tmp_path / "source.tar", {b"x": b"data"})], tmp_path / "a.ffr")
+    with pytest.raises(FileExistsError, match=r"source\.tar"):
+        unpack(tmp_path / "a.ffr", tmp_path / "source.tar", to="tar")
+    unpack(tmp_path / "a.ffr", tmp_path / "source.tar", force=True, to="tar")
+    with tarfile.open(tmp_path / "source.tar") as tar:
+        assert tar.getnames() == ["x"]
+
+
+def test_a_damaged_archive_leaves_no_tar(tmp_path):
+    pack_sources([write_tar(tmp_path / "source.tar", {b"x": b"the data"})], tmp_path / "a.ffr")
+    whole = (tmp_path / "a.ffr").read_bytes()
+    (tmp_path / "a.ffr").write_bytes(whole.replace(b"the data", b"the date"))
+    with pytest.raises(ChecksumError):
+        unpack(tmp_path / "a.ffr", tmp_path / "out.tar", to="tar")
+    assert sorted(os.listdir(tmp_path)) == ["a.ffr", "source.tar"]

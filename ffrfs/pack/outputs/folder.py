@@ -73,8 +73,8 @@ class TargetFolder:
         self._release(self._folder_fd)
         self._folder, self._folder_fd = path, fd
 
-    def write(self, path: bytes, parts: Iterable[memoryview]) -> None:
-        """Write a file. If that fails, also because `parts` raises, the file is removed again.
+    def write(self, path: bytes, size_bytes: int, parts: Iterable[memoryview]) -> None:
+        """Write a file of so many bytes. If that fails, also because `parts` raises, the file is removed again.
 
         Raises: FileExistsError if something is in the way, without force; IsADirectoryError if that is a folder, with
         it; OSError; what `parts` raises.

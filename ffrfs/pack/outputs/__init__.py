@@ -1,0 +1,1 @@
+"""What `ffrfs unpack` writes: a folder or a tar."""
