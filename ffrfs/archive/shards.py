@@ -76,6 +76,18 @@ class Shards:
             self.close()
             raise
 
+    @classmethod
+    def joined(cls, others: Iterable[Shards]) -> Shards:
+        """The files of several archives as those of one, in order; the others are closed without closing them."""
+        joined = cls.__new__(cls)
+        joined.folder, joined.paths, joined.descriptors, joined.sizes = None, [], [], []
+        for other in others:
+            joined.paths += other.paths
+            joined.sizes += other.sizes
+            joined.descriptors += other.descriptors
+            other.descriptors = []
+        return joined
+
     def __reduce__(self) -> tuple[Any, ...]:
         return Shards, (self.folder if self.folder is not None else self.paths,)
 
