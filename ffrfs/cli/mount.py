@@ -22,16 +22,14 @@ config_option = click.option(
 
 
 @click.command()
-@click.argument("archive", type=click.Path(), required=False)
-@click.argument("mountpoint", type=click.Path(), required=False)
+@click.argument("paths", type=click.Path(), metavar="[ARCHIVE... MOUNTPOINT]", nargs=-1)
 @config_option
 @mount_options
 @click.option("-f", "--foreground", is_flag=True, help="Stay in the foreground and log to standard error.")
 @click.option("--log", type=click.Path(), help="Log file of a background mount.")
 @click.option("-d", "--debug", is_flag=True, help="Log more.")
 def mount(
-    archive: str | None,
-    mountpoint: str | None,
+    paths: tuple[str, ...],
     config: str | None,
     options: tuple[str, ...],
     foreground: bool,
@@ -40,12 +38,14 @@ def mount(
 ) -> int:
     """Mount ARCHIVE, an .ffr file or a folder of shards, at MOUNTPOINT as a read-only tree.
 
-    Goes to the background once the mount answers. Example:
+    Several archives are shown each in a folder of its name, or with --union laid over each other. The command goes to
+    the background once the mount answers. Example:
 
     \b
     ffrfs mount coco.ffr /mnt/coco
     ffrfs mount --allow-other --workers 4 coco.ffr /mnt/coco
     ffrfs mount -o allow_other,workers=4 coco.ffr /mnt/coco
+    ffrfs mount --union coco.ffr more.ffr /mnt/coco
     ffrfs mount --config /etc/ffrfs/coco.toml
     ffrfs umount /mnt/coco
     """
@@ -57,16 +57,17 @@ def mount(
     from ffrfs.mount.options import parse_options
 
     start_logging(None, debug)
-    if config is not None and archive is None:
+    if config is not None and not paths:
         configured = read_config(config)
         configured.require_archive()
-        archive, mountpoint = configured.archive, configured.mountpoint
+        paths = configured.archive, configured.mountpoint
         parsed = parse_options(options, configured.options)
-    elif config is None and archive is not None and mountpoint is not None:
+    elif config is None and len(paths) >= 2:
         parsed = parse_options(options)
     else:
         raise click.UsageError("give either ARCHIVE and MOUNTPOINT, or --config FILE")
-    prepared = prepare(archive, os.path.abspath(mountpoint), parsed)
+    archive, *others, mountpoint = paths
+    prepared = prepare(archive, os.path.abspath(mountpoint), parsed, others)
     if foreground:
         return prepared.serve(Foreground())
     serve_in_background(prepared, log, debug)

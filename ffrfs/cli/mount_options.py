@@ -18,6 +18,8 @@ _DEFAULT = MountOptions()
 FLAGS = (
     ("--allow-other", None, "Let other users read it; file modes decide."),
     ("--nonempty", None, "Mount over a folder that has files."),
+    ("--subdir", "PATH", "Show only this folder of the archive, as the root of the mount."),
+    ("--union", None, "Lay several archives over each other; the later wins."),
     ("--uid", "UID", "Owner of the files (default: who mounts)."),
     ("--gid", "GID", "Group of the files (default: that of who mounts)."),
     ("--umask", "OCTAL", "Permissions to take away from 0555 and 0444."),

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import functools
 import logging
 import os
 import resource
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import pyfuse3
@@ -17,6 +18,7 @@ import trio
 
 from ffrfs.archive.building import load_mapped_index
 from ffrfs.archive.shards import Shards
+from ffrfs.archive.views import view_of
 from ffrfs.daemon.background import Foreground
 from ffrfs.daemon.notify import notify
 from ffrfs.daemon.supervisor import Supervisor
@@ -70,15 +72,23 @@ class PreparedMount:
         return _serve(self, launch)
 
 
-def prepare(archive: str | list[str], mountpoint: str, options: MountOptions) -> PreparedMount:
+def prepare(
+    archive: str | list[str], mountpoint: str, options: MountOptions, others: Sequence[str] = ()
+) -> PreparedMount:
     """Open the archive and check the mount point; a dead mount of ffrfs there is cleaned first.
 
-    Raises: MountError, ArchiveError, OSError.
+    Args: others, archives that are shown beside the first, each in a folder of its name, or with the option `union`
+    laid over it. Raises: MountError, ArchiveError, ConfigError, OSError.
     """
     # Absolute, since the daemon will work in another folder when it looks whether the archive was replaced.
-    shards = Shards(os.path.abspath(archive) if isinstance(archive, str) else map(os.path.abspath, archive))
-    _check_way(shards)
-    index = load_mapped_index(shards)  # the archive is found wrong while there is still somebody to tell
+    opened = [Shards(os.path.abspath(archive) if isinstance(archive, str) else map(os.path.abspath, archive))]
+    opened += [Shards(os.path.abspath(other)) for other in others]
+    if others and options.fsname is None:
+        options = dataclasses.replace(options, fsname=":".join(shards.path for shards in opened))
+    for shards in opened:
+        _check_way(shards)
+    indexes = [load_mapped_index(shards) for shards in opened]  # what is wrong is found while somebody can be told
+    shards, index = view_of(opened, indexes, "union" if options.union else "folders", options.subdir)
     if clean_stale(mountpoint):
         logger.warning("cleaned a dead mount at %s", mountpoint)
     check_mountpoint(mountpoint, shards.paths, options.nonempty)

@@ -34,6 +34,8 @@ class MountOptions:
     files; fsname, the source shown by mount(8), by default the archive; workers, processes that answer requests;
     fill_bytes, files up to this size go to the page cache when opened; prefetch_bytes, what may be read ahead of the
     readers, 0 for nothing; read_ahead_kib, what the kernel asks for at once, set only where the daemon has the right;
+    subdir, the directory of the archive that is shown, by default its root; union, whether several archives are laid
+    over each other, the later above the earlier, instead of each being in a folder of its name;
     kernel, flags passed on, such as noexec.
     """
 
@@ -47,6 +49,8 @@ class MountOptions:
     fill_bytes: int = 1 << 19
     prefetch_bytes: int = 1 << 28
     read_ahead_kib: int = 512
+    subdir: str = ""
+    union: bool = False
     kernel: tuple[str, ...] = ()
 
 
@@ -115,6 +119,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
     "default_permissions": {},  # always on
     "allow_other": {"allow_other": True},
     "nonempty": {"nonempty": True},
+    "union": {"union": True},
 }
 _MAX_ID = 0xFFFFFFFE
 _VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
@@ -122,6 +127,7 @@ _VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "gid": ("gid", _whole(0, _MAX_ID)),
     "umask": ("umask", _whole(0, 0o777, 8)),
     "fsname": ("fsname", str),
+    "subdir": ("subdir", str),
     "workers": ("workers", _whole(1, 128)),
     "fill": ("fill_bytes", parse_size),
     "prefetch": ("prefetch_bytes", parse_size),
