@@ -58,6 +58,10 @@ man: setup  ## build the manual pages; writes build/man/
 	mkdir -p build/man
 	for page in ffrfs.1 mount.ffrfs.8; do go-md2man -in docs/man/$$page.md -out build/man/$$page || exit; done
 
+docs:  ## build the documentation as a site; writes build/site/
+	@scripts/setup docs
+	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet --site-dir build/site
+
 bench:  ## measure ffrfs and its peers; writes benchmarks/results/
 	@scripts/setup bench
 	@scripts/setup-baseline
@@ -92,8 +96,8 @@ requirements: setup  ## pin the newest versions that pyproject.toml allows, with
 		$(PIN) --no-deps $(MM_PINS)/$$environment.in --output-file $(MM_PINS)/$$environment.txt; done
 
 clean:  ## remove what the other targets made here
-	rm -rf .venv .venv-baseline .venv-bench .venv-fuzz .venv-audit build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	rm -rf .venv .venv-* build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak soak-systemd fuzz audit lint man bench \
+.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak soak-systemd fuzz audit lint man docs bench \
 	bench-quick requirements clean

@@ -56,7 +56,7 @@ def test_what_was_not_measured_is_not_judged():
     assert goal_table(judgements).count("not measured") == len(judgements)
 
 
-def test_the_readme_shows_the_goals_as_they_were_judged():
+def test_the_page_of_goals_shows_them_as_they_were_judged():
     results = ROOT / "benchmarks" / "results" / "README.md"
     [table] = re.findall(r"^\| work \|(?:.*\n)+?\n", results.read_text(), re.MULTILINE)
-    assert table in (ROOT / "README.md").read_text()
+    assert table.strip() in (ROOT / "benchmarks" / "README.md").read_text()
