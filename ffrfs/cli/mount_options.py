@@ -26,12 +26,6 @@ FLAGS = (
     ("--fsname", "NAME", "The source that mount(8) shows (default: ARCHIVE)."),
     ("--workers", "N", "Processes that answer requests (default: from the cores)."),
     (
-        "--fill",
-        "SIZE",
-        "Put files up to this size into the page cache when they are opened "
-        f"(default {_DEFAULT.fill_bytes >> 10}k; 0: none).",
-    ),
-    (
         "--prefetch",
         "SIZE",
         "What may be in the page cache ahead of the readers "

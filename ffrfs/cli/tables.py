@@ -12,36 +12,14 @@ from rich.table import Table
 from rich.text import Text
 
 from ffrfs.errors import printable
+from ffrfs.fs.counters import COUNTERS, Kind
 from ffrfs.mount.observation import Observation
 
 __all__ = ["activity_heading", "activity_line", "activity_table", "plain_table"]
 
 _NONE = "–"
-_COUNTS = (
-    ("lookups", "lookups"),
-    ("of names that do not exist", "negative_lookups"),
-    ("files opened", "opens"),
-    ("reads that reached ffrfs", "reads"),
-    ("that waited for storage", "reads_waited"),
-    ("names listed", "readdir_entries"),
-    ("files announced by hints", "hints"),
-    ("files read ahead", "prefetched"),
-    ("and then opened", "prefetch_hits"),
-    ("files stored when opened", "fills"),
-)
-_TROUBLE = (
-    ("reads of over one second", "slow_reads"),
-    ("damaged records", "checksum_failures"),
-    ("storage errors", "io_errors"),
-    ("internal errors", "internal_errors"),
-)
-_SHARES = {
-    "negative_lookups": "lookups",
-    "reads_waited": "reads",
-    "prefetch_hits": "prefetched",
-    "fills": "opens",
-}
-_LINE = "{:>8}  {:>9}  {:>9}  {:>9}  {:>10}  {:>7}  {:>9}  {:>7}  {:>8}  {:>8}  {:>6}"
+_TROUBLE = [counter for counter in COUNTERS if counter.kind is Kind.TROUBLE]
+_LINE = "{:>8}  {:>9}  {:>9}  {:>10}  {:>7}  {:>9}  {:>7}  {:>8}  {:>8}  {:>6}"
 
 
 def plain_table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
@@ -67,30 +45,30 @@ def activity_table(total: Observation, recent: Observation | None) -> Renderable
     table.add_column("mean a second", justify="right")
     table.add_column("share", justify="right")
 
-    for name, counter in _COUNTS:
-        part = _SHARES.get(counter)
-        share = _percent((recent or total).share(counter, part)) if part else ""
-        indent = "  " if part and counter != "fills" else ""
-        now = [_number(recent.rate(counter))] if recent else []
-        table.add_row(indent + name, *now, f"{total.counters[counter]:,}", _number(total.rate(counter)), share)
-    for name, counter in (("bytes read", "read_bytes"), ("bytes read ahead", "prefetched_bytes")):
-        now = [decimal(round(recent.rate(counter)))] if recent else []
-        table.add_row(name, *now, decimal(total.counters[counter]), decimal(round(total.rate(counter))), "")
+    for counter in COUNTERS:
+        if counter.kind is Kind.COUNT:
+            part = counter.share_of
+            share = _percent((recent or total).share(counter.name, part)) if part else ""
+            now = [_number(recent.rate(counter.name))] if recent else []
+            count, rate = f"{total.counters[counter.name]:,}", _number(total.rate(counter.name))
+            table.add_row("  " * bool(part) + counter.title, *now, count, rate, share)
+        elif counter.kind is Kind.BYTES:
+            now = [decimal(round(recent.rate(counter.name)))] if recent else []
+            count, rate = decimal(total.counters[counter.name]), decimal(round(total.rate(counter.name)))
+            table.add_row(counter.title, *now, count, rate, "")
     for name, quantile in (("half of the reads took less than", 0.5), ("99 % of the reads took less than", 0.99)):
         times = [_microseconds(span.read_below_us(quantile)) for span in spans]
         table.add_row(name, *times, "", "")
-    for name, counter in _TROUBLE:
-        if total.counters[counter]:
-            now = [_number(recent.rate(counter))] if recent else []
-            table.add_row(f"[red]{name}[/red]", *now, f"{total.counters[counter]:,}", "", "")
+    for counter in _TROUBLE:
+        if total.counters[counter.name]:
+            now = [_number(recent.rate(counter.name))] if recent else []
+            table.add_row(f"[red]{counter.title}[/red]", *now, f"{total.counters[counter.name]:,}", "", "")
     return Group(Text(printable(title), style="bold", no_wrap=True), table)
 
 
 def activity_heading() -> str:
     """The heading above lines of `activity_line`."""
-    return _LINE.format(
-        "time", "lookups/s", "opens/s", "reads/s", "bytes/s", "waited", "ahead/s", "used", "p50", "p99", "errors"
-    )
+    return _LINE.format("time", "lookups/s", "reads/s", "bytes/s", "waited", "ahead/s", "used", "p50", "p99", "errors")
 
 
 def activity_line(recent: Observation) -> str:
@@ -98,15 +76,14 @@ def activity_line(recent: Observation) -> str:
     return _LINE.format(
         datetime.fromtimestamp(recent.end).strftime("%H:%M:%S"),
         _number(recent.rate("lookups")),
-        _number(recent.rate("opens")),
         _number(recent.rate("reads")),
         decimal(round(recent.rate("read_bytes"))),
         _percent(recent.share("reads_waited", "reads")),
         _number(recent.rate("prefetched")),
-        _percent(recent.share("prefetch_hits", "prefetched")),
+        _percent(recent.share("prefetch_hits", "prefetch_markers")),
         _microseconds(recent.read_below_us(0.5)),
         _microseconds(recent.read_below_us(0.99)),
-        sum(recent.counters[counter] for _, counter in _TROUBLE[1:]),
+        sum(recent.counters[counter.name] for counter in _TROUBLE[1:]),
     )
 
 

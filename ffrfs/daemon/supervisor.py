@@ -1,4 +1,5 @@
-"""The process that keeps a mount alive: it answers no request, it starts workers anew, and it ends them all.
+"""The process that keeps a mount alive: it starts workers anew and ends them all; the only request that it answers is
+one that has killed several processes.
 
 It lets trio wait for signals and the watchdog. Processes are forked only between two runs of trio, and the supervisor
 never has a second thread, so a fork is always safe.
@@ -7,11 +8,13 @@ never has a second thread, so a fork is always safe.
 from __future__ import annotations
 
 import errno
+import functools
 import gc
 import logging
 import os
 import select
 import signal
+import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -20,16 +23,19 @@ from contextlib import contextmanager
 import trio
 
 from ffrfs.daemon.notify import notify, watchdog_seconds
+from ffrfs.daemon.revival import Revival
+from ffrfs.daemon.session import Session
 from ffrfs.daemon.stacks import StackPipe, task_tree
 from ffrfs.daemon.worker import SESSION_ENDED
 from ffrfs.errors import MountError
 from ffrfs.mount.log import reopen_log
-from ffrfs.mount.mountpoint import Mount, is_mounted, unmount_made
+from ffrfs.mount.mountpoint import is_mounted, unmount_made
 
 __all__ = ["Supervisor"]
 
 logger = logging.getLogger(__name__)
 
+_ALONE = -1  # in place of the number of a role: a process for one request
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
 _QUICK_RESTARTS = 20  # within ten seconds; then something is wrong, and workers are started more slowly
 _SLOW_RESTART_SECONDS = 0.25  # twice, when one of several that were killed is seen before the others
@@ -42,19 +48,21 @@ _KILL_SECONDS = 5.0  # for killed processes to end; then they wait in the kernel
 class Supervisor:
     """Keeps the processes of one mount.
 
-    Args: mount; session_fd, the mount's descriptor, held open so that the mount outlives any worker; roles, one
-    function for each process to keep, which runs in the child and returns its exit status; on_hangup, called for
-    SIGHUP.
+    Args: session; roles, one function for each process to keep, the workers first, which runs in the child and returns
+    its exit status; on_hangup, called for SIGHUP; revival, what is done for what a dead worker had in hand, or None
+    where the kernel does not send it again.
     """
 
     def __init__(
         self,
-        mount: Mount,
-        session_fd: int,
+        session: Session,
         roles: list[Callable[[], int]],
         on_hangup: Callable[[], None],
+        revival: Revival | None,
     ) -> None:
-        self._mount, self._session_fd, self._roles = mount, session_fd, roles
+        self._mount, self._session_fd, self._roles = session.mount, session.fd, roles
+        self._revival = revival
+        self._worker_died = False
         self._on_hangup = on_hangup
         self._processes: dict[int, int] = {}  # pid -> number of its role
         self._restarts: deque[float] = deque(maxlen=_QUICK_RESTARTS)
@@ -74,6 +82,7 @@ class Supervisor:
         watchdog = watchdog_seconds()
         while not self._ended:
             self._start_missing()
+            self._revive()
             try:
                 trio.run(self._watch, watchdog)
             except OSError as error:
@@ -91,10 +100,17 @@ class Supervisor:
             async with trio.open_nursery() as nursery:
                 if watchdog is not None:
                     nursery.start_soon(self._feed_watchdog, watchdog / 2)
+                suspects = self._revival.suspects.socket() if self._revival is not None else None
+                if suspects is not None:
+                    nursery.start_soon(self._wait_for_suspect, suspects, nursery.cancel_scope)
                 self._reap()
-                while not self._ended and not self._missing():
+                while not self._ended and not self._missing() and not self._must_revive():
                     await self._handle(await anext(aiter(signals)))
                 nursery.cancel_scope.cancel()
+
+    async def _wait_for_suspect(self, suspects: socket.socket, scope: trio.CancelScope) -> None:
+        await trio.lowlevel.wait_readable(suspects)
+        scope.cancel()
 
     async def _feed_watchdog(self, seconds: float) -> None:
         while True:
@@ -140,17 +156,35 @@ class Supervisor:
         if len(self._restarts) == _QUICK_RESTARTS and time.monotonic() - self._restarts[0] < 10:
             time.sleep(_SLOW_RESTART_SECONDS)
         for number in self._missing():
-            supervisor = os.getpid()
-            pid = os.fork()
-            if pid == 0:
-                self._become(number, supervisor)
-            self._processes[pid] = number
+            self._start(self._roles[number], number)
 
-    def _become(self, number: int, supervisor: int) -> None:
+    def _start(self, role: Callable[[], int], number: int) -> int:
+        supervisor = os.getpid()
+        pid = os.fork()
+        if pid == 0:
+            self._become(role, supervisor)
+        self._processes[pid] = number
+        return pid
+
+    def _must_revive(self) -> bool:
+        return self._revival is not None and (self._worker_died or self._revival.suspects.has_again())
+
+    def _revive(self) -> None:
+        """Have the requests of dead workers sent again, and start a process for each that is suspect."""
+        if self._revival is None or self._ended:
+            return
+        if self._worker_died:
+            self._worker_died = False
+            self._revival.resend()
+        for suspect in self._revival.suspects.to_try():
+            pid = self._start(functools.partial(self._revival.alone, suspect.request), _ALONE)
+            self._revival.suspects.started(pid, suspect)
+
+    def _become(self, role: Callable[[], int], supervisor: int) -> None:
         status = 3
         self._stacks.register()
         try:
-            status = self._roles[number]()
+            status = role()
         except OSError as error:
             logger.error("process %d of supervisor %d ended: %s", os.getpid(), supervisor, error)
         except BaseException:
@@ -167,7 +201,12 @@ class Supervisor:
                 continue
             if status == SESSION_ENDED or self._connection_ended():
                 self._session_ended()
+            elif self._revival is not None and self._revival.suspects.ended(pid, status):
+                continue
             else:
+                if self._revival is not None and number < self._revival.workers:
+                    self._revival.suspects.worker_died(number)
+                    self._worker_died = True
                 self._restarts.append(time.monotonic())
                 logger.warning("process %d ended with status %d; starting another", pid, status)
 
@@ -189,10 +228,7 @@ class Supervisor:
         return bool(poll.poll(0))  # POLLERR needs not be asked for
 
     def _stop_processes(self) -> None:
-        """End all processes. A SIGTERM just before a receive is lost until the next request, so it is repeated.
-
-        A process that waits for storage which hangs cannot be ended by anybody, so it is left behind.
-        """
+        """End all processes. One that waits for storage which hangs cannot be ended by anybody: it is left behind."""
         deadline = time.monotonic() + _STOP_SECONDS
         while self._processes:
             if time.monotonic() > deadline + _KILL_SECONDS:

@@ -1,4 +1,4 @@
-"""How the tree of a mount looks and behaves. A value; no I/O."""
+"""How the tree of a mount looks. A value; no I/O."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ __all__ = ["TreeOptions"]
 @dataclass(frozen=True, slots=True)
 class TreeOptions:
     """Args: uid, gid, owner of everything; umask, taken from modes 0555 and 0444; mtime_ns, the time of everything, in
-    nanoseconds; fill_bytes, files up to this size are put into the page cache when opened, 0 for none."""
+    nanoseconds."""
 
     uid: int
     gid: int
     umask: int
     mtime_ns: int
-    fill_bytes: int

@@ -1,4 +1,4 @@
-"""What the processes of one mount share: which records were checked, which files were filled, and counters.
+"""What the processes of one mount share: which records were checked, what was read ahead, and counters.
 
 One anonymous shared mapping, made before the first fork. A byte or an aligned word has one writer at a time or writers
 that agree on the value, so there are no locks.
@@ -9,100 +9,56 @@ from __future__ import annotations
 import mmap
 import os
 
-__all__ = [
-    "BAD",
-    "COUNTERS",
-    "EMPTY",
-    "FILLED",
-    "GOOD",
-    "HISTOGRAM_BUCKETS",
-    "PREFETCHED",
-    "UNCHECKED",
-    "SharedState",
-]
+from ffrfs.fs.counters import HISTOGRAM, NAMES
+
+__all__ = ["BAD", "FIRST_MARK", "GOOD", "OWNERS", "READ", "RUN_OWNER", "UNCHECKED", "UNREAD", "SharedState"]
 
 UNCHECKED, GOOD, BAD = 0, 1, 2  # of a record
-EMPTY, FILLED, PREFETCHED = 0, 1, 2  # of a file in the page cache; PREFETCHED until a reader opens it
+# Of a file: nothing is known of its pages in the kernel; they were stored or read; or it was left out on purpose when
+# it was read ahead, so that its READ tells how far the reader is: FIRST_MARK and the number of who it was read for.
+UNREAD, READ, FIRST_MARK = 0, 1, 2
+OWNERS, RUN_OWNER = 16, 0  # for whom files are read ahead: number 0 is for runs, the others are users who announce
 
-# Every process counts in a row of its own. The histogram's bucket b counts READs answered in less than 2**b µs.
-HISTOGRAM_BUCKETS = 28
-COUNTERS = (
-    "lookups",
-    "negative_lookups",
-    "getattrs",
-    "opens",
-    "releases",
-    "forgets",
-    "readdirs",
-    "readdir_entries",
-    "statfs",
-    "reads",
-    "read_bytes",
-    "reads_waited",  # READs whose data was not in the page cache below, so that a thread waited for it
-    "fills",
-    "fill_bytes",
-    "prefetched",
-    "prefetched_bytes",
-    "prefetch_hits",
-    "prefetch_hit_bytes",
-    "prefetch_windows",
-    "hints",
-    "checksum_failures",
-    "io_errors",
-    "internal_errors",
-    "worker_starts",
-    "slow_reads",
-    *(f"read_us_{bucket}" for bucket in range(HISTOGRAM_BUCKETS)),
-)
-_ROW_BYTES = 8 * len(COUNTERS)
-_HIT_BYTES = COUNTERS.index("prefetch_hit_bytes")
-_HANDLE_SLOTS = 1 << 14  # files with the same remainder share one; some hundreds are open at a time
+_ROW_BYTES = 8 * len(NAMES)
+_OWNERS_BYTES = 8 * OWNERS
 
 
 class SharedState:
     """The shared memory of a mount.
 
-    Args: processes, rows of counters; records, inodes, how many there are of each.
-    Attributes: checked, one byte a record (UNCHECKED, GOOD, BAD); filled, one byte an inode, whether its data was put
-    into the page cache and not yet forgotten by the kernel (EMPTY, FILLED, PREFETCHED); counters, one row of uint64 a
-    process, by `COUNTERS`; wanted_opens, one uint64, after how many opened files the prefetcher is to be woken, or 0.
+    Args: rows, of counters, each with one writer; records, inodes, folders, how many there are of each.
+    Attributes: checked, one byte a record (UNCHECKED, GOOD, BAD); pages, one byte an inode (UNREAD, READ, marks);
+    counters, rows of uint64 by `NAMES`; passed, rows of uint64, how many marks of each owner were read or forgotten;
+    wanted_marks, one uint64, after how many passed marks the prefetcher is to be woken, or 0; looked_up, one uint16 a
+    folder, how many names were looked up in it since it was listed.
     """
 
-    def __init__(self, processes: int, records: int, inodes: int) -> None:
+    def __init__(self, rows: int, records: int, inodes: int, folders: int = 1) -> None:
         self._fd = os.memfd_create("ffrfs", os.MFD_CLOEXEC)
-        self._processes = processes
-        counters_end = processes * _ROW_BYTES + 8
-        handles_end = counters_end + _HANDLE_SLOTS * processes * 8
-        checked_end = handles_end + records
-        os.ftruncate(self._fd, checked_end + inodes + 1)
-        self._memory = mmap.mmap(self._fd, checked_end + inodes + 1)
-        whole = memoryview(self._memory)
-        self.counters = [whole[row * _ROW_BYTES : (row + 1) * _ROW_BYTES].cast("Q") for row in range(processes)]
-        self.wanted_opens = whole[counters_end - 8 : counters_end].cast("Q")
-        # One word for each process that answers requests, so that each has one writer: it adds what that process has
-        # opened and subtracts what it has released, whoever opened it. Their sum is how many handles there are.
-        self._handles = whole[counters_end:handles_end].cast("q")
-        self.checked = whole[handles_end:checked_end]
-        self.filled = whole[checked_end:]
-
-    def opened(self, process: int, inode: int) -> None:
-        """Count a handle that a process is about to give out. Nothing is lost when it is killed, so a later process in
-        its place goes on from there; at worst, a handle that was never given out stays counted."""
-        self._handles[inode % _HANDLE_SLOTS * self._processes + process] += 1
-
-    def released(self, process: int, inode: int) -> None:
-        """Count a handle that the process was told to forget."""
-        self._handles[inode % _HANDLE_SLOTS * self._processes + process] -= 1
-
-    def handles(self, inode: int) -> int:
-        """How many handles there are of a file, and of those that share its slot. Never too few."""
-        first = inode % _HANDLE_SLOTS * self._processes
-        return sum(self._handles[first : first + self._processes])
+        sizes = (rows * _ROW_BYTES, rows * _OWNERS_BYTES, 8, 2 * folders, records, inodes + 1)
+        os.ftruncate(self._fd, sum(sizes))
+        whole = memoryview(mmap.mmap(self._fd, sum(sizes)))
+        ends = [sum(sizes[: number + 1]) for number in range(len(sizes))]
+        counters, passed, wanted, looked_up, self.checked, self.pages = (
+            whole[end - size : end] for end, size in zip(ends, sizes, strict=True)
+        )
+        self.counters = [counters[row * _ROW_BYTES :][:_ROW_BYTES].cast("Q") for row in range(rows)]
+        self.passed = [passed[row * _OWNERS_BYTES :][:_OWNERS_BYTES].cast("Q") for row in range(rows)]
+        self.wanted_marks, self.looked_up = wanted.cast("Q"), looked_up.cast("H")
 
     def totals(self) -> dict[str, int]:
-        """All counters, summed over the processes."""
-        return {name: sum(row[column] for row in self.counters) for column, name in enumerate(COUNTERS)}
+        """All counters but the histogram, summed over the processes."""
+        totals = self._sums()
+        return {name: totals[name] for name in NAMES if name not in HISTOGRAM}
 
-    def consumed_bytes(self) -> int:
-        """How many prefetched bytes readers have opened, or the kernel has forgotten."""
-        return sum(row[_HIT_BYTES] for row in self.counters)
+    def histogram(self) -> list[int]:
+        """How many READs there were in each bucket of time."""
+        totals = self._sums()
+        return [totals[name] for name in HISTOGRAM]
+
+    def passed_marks(self, owner: int) -> int:
+        """How many marks of an owner were read, or forgotten by the kernel."""
+        return sum(row[owner] for row in self.passed)
+
+    def _sums(self) -> dict[str, int]:
+        return {name: sum(row[column] for row in self.counters) for column, name in enumerate(NAMES)}

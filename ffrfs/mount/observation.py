@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -16,15 +17,16 @@ from ffrfs.mount.mountpoint import DEAD_ERRNOS, find_mount
 __all__ = ["Observation", "observe", "read_statistics"]
 
 _FOLDER = os.fsdecode(OWN_FOLDER_NAME)
+_PADDING = re.compile(r" +(?=[^ \n]+$)", re.MULTILINE)  # before the number of a metric, which gives it its place
 
 
 @dataclass(frozen=True, slots=True)
 class Observation:
     """The counters of a mount over a span of time: from its beginning, or between two observations.
 
-    Attributes: archive, mountpoint, workers, files, what the mount is; counters, by the names of
-    `ffrfs.fs.state.COUNTERS`, 0 what a daemon of another version has not; read_histogram, element b the number of READs
-    that took less than 2**b µs and not less than half of that; begin, end, seconds since the epoch.
+    Attributes: archive, mountpoint, workers, files, what the mount is; counters, by the names of `ffrfs.fs.counters`, 0
+    what a daemon of another version has not; read_histogram, element b the number of READs that took less than 2**b µs
+    and not less than half of that; begin, end, seconds since the epoch.
     """
 
     archive: str
@@ -95,7 +97,10 @@ def read_statistics(mountpoint: str, name: str) -> str:
     """
     try:
         with open(os.path.join(mountpoint, _FOLDER, name), "rb") as file:
-            return file.read(TEXT_BYTES).decode("utf-8", "backslashreplace").rstrip() + "\n"
+            text = file.read(TEXT_BYTES).decode("utf-8", "backslashreplace")
+        if name == "stats":
+            return json.dumps(json.loads(text)) + "\n"
+        return _PADDING.sub(" ", text.rstrip()) + "\n"
     except PermissionError:
         raise MountError(
             f"the mount at {mountpoint} shows nothing to this user: ask as its owner, or mount with -o allow_other"

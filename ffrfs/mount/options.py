@@ -1,9 +1,10 @@
-"""The options of a mount, from `-o` lists and long flags. No I/O."""
+"""The options of a mount, from `-o` lists and long flags. No I/O but a notice in the log."""
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
+import logging
 import os
 import re
 from collections.abc import Callable, Iterable
@@ -13,6 +14,8 @@ from typing import Any
 from ffrfs.errors import ConfigError
 
 __all__ = ["MountOptions", "default_workers", "parse_options", "parse_size"]
+
+logger = logging.getLogger(__name__)
 
 _KERNEL_OPTIONS = ("nosuid", "nodev", "noexec", "noatime", "suid", "dev", "exec", "atime", "sync", "async", "dirsync")
 _SEPARATOR = re.compile(r"(?<!\\),")
@@ -32,11 +35,10 @@ class MountOptions:
 
     allow_other, whether other users may read it; uid, gid, umask, how files look; nonempty, mount over a folder with
     files; fsname, the source shown by mount(8), by default the archive; workers, processes that answer requests;
-    fill_bytes, files up to this size go to the page cache when opened; prefetch_bytes, what may be read ahead of the
-    readers, 0 for nothing; read_ahead_kib, what the kernel asks for at once, set only where the daemon has the right;
-    subdir, the directory of the archive that is shown, by default its root; union, whether several archives are laid
-    over each other, the later above the earlier, instead of each being in a folder of its name;
-    kernel, flags passed on, such as noexec.
+    prefetch_bytes, what may be read ahead of the readers, 0 for nothing; read_ahead_kib, what the kernel asks for at
+    once, set only where the daemon has the right; subdir, the directory of the archive that is shown, by default its
+    root; union, whether several archives are laid over each other, the later above the earlier, instead of each being
+    in a folder of its name; kernel, flags passed on, such as noexec.
     """
 
     allow_other: bool = False
@@ -46,7 +48,6 @@ class MountOptions:
     nonempty: bool = False
     fsname: str | None = None
     workers: int = field(default_factory=default_workers)
-    fill_bytes: int = 1 << 19
     prefetch_bytes: int = 1 << 28
     read_ahead_kib: int = 512
     subdir: str = ""
@@ -69,6 +70,8 @@ def parse_options(words: Iterable[str], base: MountOptions | None = None) -> Mou
             if equals:
                 raise ConfigError(f"option {name} takes no value, it has {value!r}")
             changes.update(_FLAGS[name])
+        elif name in _WITHOUT_EFFECT:
+            logger.warning("option %s= has no effect since %s", name, _WITHOUT_EFFECT[name])
         elif name in _VALUES:
             key, convert = _VALUES[name]
             if not value:
@@ -121,6 +124,7 @@ _FLAGS: dict[str, dict[str, Any]] = {
     "nonempty": {"nonempty": True},
     "union": {"union": True},
 }
+_WITHOUT_EFFECT = {"fill": "0.2"}  # and since which version
 _MAX_ID = 0xFFFFFFFE
 _VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "uid": ("uid", _whole(0, _MAX_ID)),
@@ -129,7 +133,6 @@ _VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "fsname": ("fsname", str),
     "subdir": ("subdir", str),
     "workers": ("workers", _whole(1, 128)),
-    "fill": ("fill_bytes", parse_size),
     "prefetch": ("prefetch_bytes", parse_size),
     "read_ahead_kb": ("read_ahead_kib", _whole(4, 16384)),
 }

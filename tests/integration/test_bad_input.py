@@ -143,7 +143,7 @@ def test_unmounting_what_is_not_mounted(fuse, place):
         ("umask=999", "option umask cannot be '999': it is an octal number"),
         ("uid", "option uid needs a value: uid=…"),
         ("allow_other=1", "option allow_other takes no value, it has '1'"),
-        ("fill=lots", "option fill cannot be 'lots': .*"),
+        ("prefetch=lots", "option prefetch cannot be 'lots': .*"),
     ],
 )
 def test_options_that_make_no_sense(fuse, place, option, message):

@@ -1,5 +1,6 @@
 """Processes of a mount killed by SIGKILL under load: no wrong byte, nothing hangs, and the mount goes on."""
 
+import json
 import os
 import random
 import signal
@@ -8,6 +9,7 @@ import time
 import pytest
 
 from tests.support.archives import write_archive
+from tests.support.errnos import fails_with
 from tests.support.mounts import mounted
 from tests.support.processes import has_ended, open_descriptors, stop, wait_until
 from tests.support.readers import reading
@@ -23,6 +25,7 @@ for path, contents in FILES.items():
 KILLS = 120
 DAEMON_KILLS = 15
 RESTARTED = r"process \d+ ended with status -9; starting another"
+ALONE = r"a process for one request ended with status -9; starting another"
 BROKEN_OFF = {"ECONNABORTED", "EINTR"}  # of requests in the hands of a killed worker
 LONGEST_SECONDS = 10.0
 
@@ -34,11 +37,32 @@ def kill(pids):
     wait_until(lambda: all(map(has_ended, pids)), "they are dead")
 
 
+@pytest.fixture
+def no_resend(monkeypatch):
+    """As before Linux 6.9."""
+    monkeypatch.setenv("FFRFS_NO_RESEND", "1")
+
+
+def can_resend(mounted):
+    """Whether the kernel sends requests of killed workers again."""
+    return "sends requests again" in mounted.log.read_text()
+
+
 @pytest.mark.semantics("worker-killed")
 @pytest.mark.timeout(400)
 def test_workers_killed_under_load(mount, workers):
+    killed_under_load(mount, workers)
+
+
+@pytest.mark.semantics("worker-killed")
+@pytest.mark.timeout(400)
+def test_workers_killed_under_load_on_an_older_kernel(mount, workers, no_resend):
+    killed_under_load(mount, workers)
+
+
+def killed_under_load(mount, workers):
     mounted = mount(TREE, hang_seconds=340)
-    mounted.tolerated = [RESTARTED]
+    mounted.tolerated = [RESTARTED, ALONE]
     everybody = len(mounted.children)
     descriptors = open_descriptors(mounted.supervisor)
     numbers = random.Random(workers)
@@ -55,7 +79,7 @@ def test_workers_killed_under_load(mount, workers):
     print(f"\n{kills} kills, slowest restart {slowest:.2f} s, {workers} workers: {outcome}")
     assert outcome.wrong == []
     assert outcome.right > KILLS
-    assert set(outcome.errors) <= BROKEN_OFF
+    assert set(outcome.errors) <= (set() if can_resend(mounted) else BROKEN_OFF)
     assert outcome.longest_seconds < LONGEST_SECONDS
     for path, contents in FILES.items():
         assert (mounted.path / path).read_bytes() == contents
@@ -71,6 +95,28 @@ def test_all_workers_killed_at_once(mount):
     assert (mounted.path / "large").read_bytes() == FILES["large"]
     wait_until(lambda: len(mounted.children) == len(everybody), "all were started anew", 10)
     assert not set(everybody) & set(mounted.children)
+
+
+@pytest.mark.semantics("poisoned-request")
+def test_a_request_that_kills_whoever_answers_it(mount, monkeypatch):
+    """Others that are in the same worker's hands are answered."""
+    if os.environ.get("FFRFS_NO_RESEND"):
+        pytest.skip("before Linux 6.9 what is in hand fails")
+    monkeypatch.setenv("FFRFS_TEST_POISON", "4097")
+    mounted = mount(TREE, "prefetch=0", module="tests.support.poisoned")
+    if not can_resend(mounted):
+        pytest.skip("this kernel sends nothing again")
+    mounted.tolerated = [r"ended with status -11; starting another", r"has killed 3 processes: answered with EIO"]
+    innocent = {path: contents for path, contents in FILES.items() if not path.endswith("/4097")}
+    with reading(mounted.path, innocent, 4, ("whole", "parts")) as outcome:
+        for number in range(4):
+            with fails_with("EIO"):
+                (mounted.path / f"{number:02}" / "4097").read_bytes()
+    assert (outcome.wrong, outcome.errors) == ([], {})
+    assert outcome.right > 0
+    counters = json.loads((mounted.path / ".ffrfs" / "stats").read_text())["counters"]
+    assert counters["poisoned_requests"] >= 4  # the kernel asks once more for a page that could not be read ahead
+    assert counters["resends"] >= 4
 
 
 @pytest.mark.semantics("daemon-killed")

@@ -19,7 +19,6 @@ FLAGS = {
     "umask=027": "--umask=027",
     r"fsname=a\,b": "--fsname=a,b",
     "workers=3": "--workers=3",
-    "fill=1k": "--fill=1k",
     "prefetch=0": "--prefetch=0",
     "read_ahead_kb=256": "--read-ahead-kb=256",
 }

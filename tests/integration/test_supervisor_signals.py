@@ -59,8 +59,8 @@ def test_usr1_logs_tasks_and_the_stacks_of_every_process(mount):
     assert "supervisor.Supervisor._watch" in log
     for pid in children:
         assert f"process {pid} " in log
-    assert log.count("in run_worker") == len(children) - 1  # the others, and the one that reads ahead
-    assert "in run" in log and "prefetch.py" in log
+    assert log.count("in run_worker") == len(children) - 2  # the others, the one that reads ahead and the guardian
+    assert "prefetch/process.py" in log and "in guard" in log
     assert (mounted.path / "a").read_bytes() == TREE[b"a"]
     assert mounted.children == children
 

@@ -110,12 +110,13 @@ def mounted(
     path: Path | None = None,
     says: str = "",
     hang_seconds: float = HANG_SECONDS,
+    module: str = "ffrfs",
 ) -> Iterator[Mounted]:
     """Mount an archive while the block runs.
 
     Args: folder, where the mount point `mnt` and the log `log` are made; options, of `-o`; others, more archives; path,
-    another mount point;
-    says, a regular expression for what the command prints to standard error; hang_seconds, after which it is killed.
+    another mount point; says, a regular expression for what the command prints to standard error; hang_seconds, after
+    which it is killed; module, a program that is run in place of `ffrfs`.
     Afterwards the mount must be gone or go by `ffrfs umount`, all processes with it, with the status expected and no
     unexpected trouble in the log.
     """
@@ -123,7 +124,8 @@ def mounted(
     path = path if path is not None else folder / "mnt"
     path.mkdir(exist_ok=True)
     log, mark = folder / "log", new_mark()
-    done = ffrfs("mount", archive, *others, path, "--log", log, *(f"-o{option}" for option in options), mark=mark)
+    words = [f"-o{option}" for option in options]
+    done = ffrfs("mount", archive, *others, path, "--log", log, *words, mark=mark, module=module)
     assert (done.returncode, done.stdout) == (0, "") and re.fullmatch(says, done.stderr), done
     mount = Mounted(archive, path, log, options, mark)
     hang = threading.Timer(hang_seconds, mount.kill)

@@ -33,10 +33,12 @@ def new_mark() -> str:
     return uuid.uuid4().hex
 
 
-def ffrfs(*arguments: str | os.PathLike[str], mark: str = "", **options: object) -> subprocess.CompletedProcess[str]:
+def ffrfs(
+    *arguments: str | os.PathLike[str], mark: str = "", module: str = "ffrfs", **options: object
+) -> subprocess.CompletedProcess[str]:
     """Run the real command line to its end; never raises for an exit status, always ends in time."""
     return subprocess.run(  # type: ignore[call-overload,no-any-return]
-        command(*arguments),
+        [sys.executable, "-m", module, *map(os.fspath, arguments)],
         **{"capture_output": True, "text": True, "timeout": COMMAND_SECONDS, "env": environment(mark), **options},
     )
 

@@ -28,15 +28,3 @@ def test_files_elsewhere_are_announced_to_the_kernel_and_missing_ones_passed_ove
     (tmp_path / "a").write_bytes(b"x")
     os.mkfifo(tmp_path / "fifo")
     assert prefetch([tmp_path / "a", tmp_path / "missing", tmp_path / "fifo"]) == 0
-
-
-def test_progress_runs_out_of_patience_more_slowly_each_time():
-    pytest.importorskip("pyfuse3", reason="pyfuse3 is not installed")
-    from ffrfs.fs.prefetch import Progress
-
-    progress = Progress()
-    answers = [progress.stalled(100, now) for now in (0, 5, 10, 29, 30, 69, 70)]
-    assert answers == [False, False, True, False, True, False, True]
-    assert not progress.stalled(101, 1000)
-    assert not progress.stalled(101, 1009)
-    assert progress.stalled(101, 1010)

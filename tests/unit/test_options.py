@@ -7,10 +7,15 @@ from ffrfs.mount.options import MountOptions, parse_options, parse_size
 
 
 def test_lists_and_repetitions_add_up_and_the_last_wins():
-    options = parse_options(["ro,allow_other,uid=10", "uid=20,umask=027,workers=3", "fill=128k,noexec"])
+    options = parse_options(["ro,allow_other,uid=10", "uid=20,umask=027,workers=3", "prefetch=128k,noexec"])
     assert options == MountOptions(
-        allow_other=True, uid=20, umask=0o27, workers=3, fill_bytes=128 << 10, kernel=("noexec",)
+        allow_other=True, uid=20, umask=0o27, workers=3, prefetch_bytes=128 << 10, kernel=("noexec",)
     )
+
+
+def test_what_had_an_effect_before_is_a_notice(caplog):
+    assert parse_options(["fill=128k,uid=1"]) == MountOptions(uid=1)
+    assert caplog.messages == ["option fill= has no effect since 0.2"]
 
 
 def test_an_escaped_comma_is_part_of_a_value():
@@ -30,7 +35,7 @@ def test_an_escaped_comma_is_part_of_a_value():
         ("umask=1000", "octal number from 0 to 777"),
         ("workers=0", "from 1 to 128"),
         ("allow_other=1", "allow_other takes no value"),
-        ("fill=many", "number of bytes"),
+        ("prefetch=many", "number of bytes"),
     ],
 )
 def test_nonsense_is_one_sentence(text, message):

@@ -1,0 +1,36 @@
+"""The process that ends a mount whose supervisor was killed.
+
+The other processes die with the supervisor, and with the last of them the connection ends, so that readers get an
+error. But one that waits in the kernel, for hanging storage or for a page to put data into, keeps its descriptor:
+nobody serves any longer, and all readers hang, and with them whatever waits for their pages. This process has no
+descriptor of the session; when the supervisor has gone, it aborts the connection.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+
+from ffrfs.linux.fusectl import open_abort
+
+__all__ = ["guard"]
+
+
+def guard(session_fd: int, connection: int, supervisor_pid: int) -> int:
+    """Wait for the supervisor's death, and abort the connection then.
+
+    Args: session_fd, of the mount, which is closed; connection, its number. Returns: the exit status.
+    """
+    os.close(session_fd)
+    try:
+        supervisor = os.pidfd_open(supervisor_pid)
+    except ProcessLookupError:
+        supervisor = -1
+    abort = open_abort(connection)
+    if supervisor >= 0 and os.getppid() == supervisor_pid:
+        select.select([supervisor], [], [])
+    if abort is not None:
+        with contextlib.suppress(OSError):  # it has ended by itself
+            os.write(abort, b"1")
+    return 0

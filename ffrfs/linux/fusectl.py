@@ -1,0 +1,51 @@
+"""The kernel's control files of FUSE connections, also where they are mounted nowhere."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+
+__all__ = ["open_abort"]
+
+_CONNECTIONS = "/sys/fs/fuse/connections"
+# From linux/mount.h and the table of system calls, the same on all architectures. Since Linux 5.2.
+_FSOPEN, _FSCONFIG, _FSMOUNT = 430, 431, 432
+_FSOPEN_CLOEXEC = _FSMOUNT_CLOEXEC = 1
+_FSCONFIG_CMD_CREATE = 6
+
+
+def open_abort(connection: int) -> int | None:
+    """A descriptor by which one connection can be aborted: write anything to it. It stays that connection's, whatever
+    has its number later.
+
+    Returns: None where this process has no right to that.
+    """
+    flags = os.O_WRONLY | os.O_CLOEXEC
+    try:
+        return os.open(f"{_CONNECTIONS}/{connection}/abort", flags)
+    except OSError:
+        pass
+    folder = _mount_privately()
+    if folder is None:
+        return None
+    try:
+        return os.open(f"{connection}/abort", flags, dir_fd=folder)
+    except OSError:
+        return None
+    finally:
+        os.close(folder)
+
+
+def _mount_privately() -> int | None:
+    """The folder of a mount of fusectl that is in no mount namespace, so that nobody sees it and it keeps no other."""
+    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    context = syscall(_FSOPEN, b"fusectl", _FSOPEN_CLOEXEC)
+    if context < 0:
+        return None
+    try:
+        if syscall(_FSCONFIG, context, _FSCONFIG_CMD_CREATE, None, None, 0) < 0:
+            return None
+        folder = syscall(_FSMOUNT, context, _FSMOUNT_CLOEXEC, 0)
+        return folder if folder >= 0 else None
+    finally:
+        os.close(context)
