@@ -74,9 +74,9 @@ bench-quick:  ## the same on little data: shows that it runs, not how fast
 
 FUZZ_SECONDS ?= 600
 
-fuzz:  ## search for archives and indexes that break their readers; FUZZ_SECONDS=600 for each of three targets
+fuzz:  ## search for archives and indexes that break their readers; FUZZ_SECONDS=600 for each of four targets
 	@scripts/setup fuzz
-	set -e; for target in header tree index; do .venv-fuzz/bin/python -m tests.fuzz $$target $(FUZZ_SECONDS); done
+	set -e; for target in header tree index wire; do .venv-fuzz/bin/python -m tests.fuzz $$target $(FUZZ_SECONDS); done
 
 audit:  ## ask PyPI's advisories about every pinned version; needs pypi.org itself, a mirror does not have them
 	@scripts/setup audit

@@ -14,23 +14,22 @@ logger = logging.getLogger(__name__)
 
 
 class Threads:
-    """Args: limit, how many threads there may be; name, what a stack trace calls them.
-
-    `submit` is called from one thread only.
-    """
+    """Args: limit, how many threads there may be; name, what a stack trace calls them."""
 
     def __init__(self, limit: int, name: str) -> None:
         self._limit, self._name = limit, name
         self._jobs: SimpleQueue[tuple[Callable[..., object], tuple[Any, ...]]] = SimpleQueue()
         self._idle = threading.Semaphore(0)
         self._started = 0
+        self._starting = threading.Lock()
 
     def submit(self, function: Callable[..., object], *arguments: Any) -> None:
         """Have a thread call the function, after what was submitted before has begun."""
         self._jobs.put((function, arguments))
-        if not self._idle.acquire(blocking=False) and self._started < self._limit:
-            self._started += 1
-            threading.Thread(target=self._run, name=self._name, daemon=True).start()
+        with self._starting:
+            if not self._idle.acquire(blocking=False) and self._started < self._limit:
+                self._started += 1
+                threading.Thread(target=self._run, name=self._name, daemon=True).start()
 
     def _run(self) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""Fuzz one target, guided by the coverage of ffrfs.archive and ffrfs.format: `make fuzz`, or
+"""Fuzz one target, guided by the coverage of what it runs: `make fuzz`, or
 
     python -m tests.fuzz tree 600        the target, and for how many seconds
 
@@ -14,7 +14,7 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["ffrfs.archive", "ffrfs.format"]):
+with atheris.instrument_imports(include=["ffrfs.archive", "ffrfs.format", "ffrfs.fs", "ffrfs.fuse"]):
     from tests.fuzz.targets import TARGETS, WORDS, Targets, seeds
 
 ROOT = Path(__file__).parent.parent.parent

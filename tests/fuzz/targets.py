@@ -1,4 +1,4 @@
-"""What is fuzzed: reading a header, a tree and an index, each from any bytes.
+"""What is fuzzed: reading a header, a tree and an index, and answering requests of FUSE, each from any bytes.
 
 A target takes bytes and returns; it raises if something other than the one allowed error came out, or if what was
 accepted breaks a promise. Checksums are made right first, else nothing would get past them. No part of this knows the
@@ -31,11 +31,13 @@ from ffrfs.format.index import ROOT_INODE, Index
 from ffrfs.format.tree import MAX_DEPTH, MAX_NAME_BYTES
 from tests.data.make_corrupt import FOLDER, LYING, RECORDS, open_for_index, right_arrays
 from tests.support.archives import TREE_MAGIC, archive_of, packed_folder
+from tests.support.kernel import WITHOUT_REPLY, Kernel, right_requests
 
 __all__ = ["TARGETS", "WORDS", "Targets", "seeds"]
 
 _TREE = {b"a": b"contents", b"d": {b"x\xff": b"", b"caf\xc3\xa9": b"more", b"e": {}}, b"z" * 255: b"last"}
 _INDEX_PREFIX = struct.Struct("<8sIII")  # magic, version, size and CRC32 of the JSON header
+_MAX_REPLY_SECONDS = 5  # of a thread
 _LOOKED_AT = 2000  # rows of an accepted index; a tree of more differs in nothing else
 
 
@@ -51,10 +53,12 @@ class Targets:
         self._file = os.path.join(self._folder.name, "input.ffr")
         self._good = open_for_index(Path(self._folder.name))
         self._stamps = [list(astuple(self._good.stamp(0)))]
+        self._kernel = Kernel(os.path.join(self._folder.name, "good.ffr"))
 
     def close(self) -> None:
         """Remove the folder."""
         self._good.close()
+        self._kernel.close()
         self._folder.cleanup()
 
     def header(self, data: bytes) -> None:
@@ -85,6 +89,21 @@ class Targets:
         os.chmod(self._file, 0o600)
         with contextlib.suppress(UnusableIndexFile):
             _check_index(read_index_file(self._file, self._good))
+
+    def wire(self, data: bytes) -> None:
+        """Requests, one behind the other as their lengths say; each gets one right reply, or none."""
+        while len(data) >= 4:
+            size = max(min(int.from_bytes(data[:4], "little"), len(data)), 4)
+            request, data = data[:size], data[size:]
+            size, opcode, unique = struct.unpack_from("<IIQ", request.ljust(16, b"\0"))
+            is_right = size == len(request) and size >= 40 and unique > 0  # 0: as a notification
+            expected = is_right and opcode not in WITHOUT_REPLY
+            replies = self._kernel.answers(request, _MAX_REPLY_SECONDS if expected else 0)
+            own = [reply for reply in replies if reply[0]]
+            if is_right:
+                assert len(own) == expected, "a request without a reply, or with two"
+                assert all(reply[0] == unique for reply in own), "another request's reply"
+        assert self._kernel.state.totals()["internal_errors"] == 0, "an exception that nobody expected"
 
     def index_seed(self) -> bytes:
         """The right index of the archive."""
@@ -131,6 +150,7 @@ TARGETS: dict[str, Callable[[Targets, bytes], None]] = {
     "header": Targets.header,
     "tree": Targets.tree,
     "index": Targets.index,
+    "wire": Targets.wire,
 }
 
 # Sequences of bytes that mean something, for the fuzzer to put into its inputs.
@@ -145,6 +165,7 @@ WORDS = {
     "index": [
         *(f'"{name}": [0, 0, 0]'.encode() for name in Index.ARRAYS), b'"arrays"', b"null", b"-1", b"1e9", b"[[", b"{",
     ],
+    "wire": [struct.pack("<IIQQIIIHH", 40, opcode, 1, 1, 0, 0, 0, 0, 0) for opcode in range(1, 53)],
 }  # fmt: skip
 
 
@@ -157,6 +178,8 @@ def seeds(target: str) -> list[bytes]:
         names = OrderedDict(a=0, d=OrderedDict(a=1, b=OrderedDict()), **{"\udcff": 2})
         right = [pickle.dumps(tree, protocol) for tree in (names, OrderedDict()) for protocol in range(2, 6)]
         return right + [data.partition(TREE_MAGIC)[2] for data in corpus if TREE_MAGIC in data]
+    if target == "wire":
+        return [*right_requests(), b"".join(right_requests())]
     targets = Targets()
     try:
         return [targets.index_seed(), *(path.read_bytes() for path in sorted(LYING.glob("*.index")))]

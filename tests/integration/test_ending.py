@@ -52,9 +52,10 @@ def test_a_killed_supervisor_takes_its_workers_along_and_leaves_a_visibly_dead_m
     os.kill(mounted.supervisor, signal.SIGKILL)
     wait_until(lambda: not mounted.processes, "the workers have ended", 2)
     assert mounted.is_mounted()
-    for ask in (os.statvfs, os.listdir):
+    for ask in (os.statvfs, lambda path: os.stat(path / "absent")):
         with fails_with("ENOTCONN", "ECONNABORTED"):
             ask(mounted.path)
+    assert read_all(mounted.path) == list(MANY.values()), "what the kernel has is right"
 
 
 @pytest.mark.semantics("stale-cleaned")
@@ -176,7 +177,7 @@ def test_an_idle_mount_uses_no_cpu_time(fuse, tmp_path):
     with mounted(archive, tmp_path, "workers=16") as mount:
         assert read_all(mount.path) == list(MANY.values())
         processes = mount.processes
-        assert len(processes) == 18  # and the supervisor, and who reads ahead
+        assert len(processes) == 19  # and the supervisor, who reads ahead, and the guardian
 
         def ticks_within(seconds):
             before = sum(map(cpu_ticks, processes))

@@ -26,6 +26,19 @@ TREE = {
 }
 
 
+WITHOUT_REPLY = (2, 41, 42)  # FORGET, NOTIFY_REPLY, BATCH_FORGET
+
+
+def right_requests():
+    """One of each kind that is answered."""
+    bodies = {1: b"a\0", 3: bytes(16), 14: bytes(8), 15: struct.pack("<QQIIQII", 0, 0, 4096, 0, 0, 0, 0), 52: bytes(24)}
+    bodies |= {27: bytes(8), 28: bodies[15], 44: bodies[15], 2: bytes(8), 42: struct.pack("<IIQQ", 1, 0, 2, 1)}
+    for opcode in (*bodies, 4, 17, 18, 29, 36, 38):
+        body = bodies.get(opcode, bytes(40))
+        for inode in (1, 2):
+            yield struct.pack("<IIQQIIIHH", 40 + len(body), opcode, 2 * opcode, inode, 0, 0, 1, 0, 0) + body
+
+
 class Kernel:
     """The other end. Attributes: server, index, state."""
 
@@ -68,7 +81,7 @@ class Kernel:
 
     def received(self, seconds=10.0):
         """The next reply: its number, errno and body; None if there is none."""
-        self._ours.settimeout(seconds)
+        self._ours.settimeout(seconds)  # 0: what is there
         try:
             reply = self._ours.recv(1 << 21)
         except (TimeoutError, BlockingIOError):
@@ -76,6 +89,14 @@ class Kernel:
         size, error, unique = struct.unpack_from("<IiQ", reply)
         assert size == len(reply)
         return unique, -error, reply[16:]
+
+    def answers(self, request, seconds=0):
+        """All replies to a request given as bytes. Args: seconds, how long the first may take."""
+        self.server.answer(memoryview(request))
+        replies = [self.received(seconds)]
+        while replies[-1] is not None:
+            replies.append(self.received(0))
+        return replies[:-1]
 
     def ask(self, opcode, nodeid=1, body=b"", uid=0):
         """The errno and body of the reply."""
