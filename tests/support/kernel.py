@@ -46,7 +46,7 @@ class Kernel:
         self.shards = Shards(archive)
         self.index = build(self.shards)
         self.state = SharedState(2, len(self.index.records), len(self.index), self.index.directories)
-        content = Content(self.shards, self.index, self.state, ChangeWatch(self.shards, self.index.records, self.state))
+        content = Content(self.shards, self.index, self.state, ChangeWatch(self.shards))
         self._ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 22)
