@@ -113,8 +113,8 @@ class PackError(FfrfsError):
     Args: path, the file, folder or archive in question; problem, a sentence without the path.
     """
 
-    def __init__(self, path: str | os.PathLike[str], problem: str) -> None:
-        self.path = os.fspath(path)
+    def __init__(self, path: str | bytes | os.PathLike[str], problem: str) -> None:
+        self.path = os.fsdecode(path)
         self.problem = problem
         super().__init__(printable(f"{self.path}: {problem}"))
 

@@ -20,6 +20,7 @@ from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.archive.structure import Structure, in_name_order, nested
 from ffrfs.errors import ChecksumError, FormatError
 from ffrfs.format.index import ROOT_INODE, Index
+from ffrfs.format.names import decode_name, encode_name
 
 __all__ = ["PackedFolder", "path_parts", "resolve"]
 
@@ -32,7 +33,9 @@ def path_parts(path: PathInArchive) -> list[bytes]:
 
     `..` is kept as a name, and since no archive has it, it is not found: a path cannot climb out.
     """
-    return [part for part in os.fsencode(path).split(b"/") if part not in (b"", b".")]
+    path = os.fspath(path)
+    name = encode_name(path) if isinstance(path, str) else path
+    return [part for part in name.split(b"/") if part not in (b"", b".")]
 
 
 def resolve(index: Index, path: PathInArchive, archive: str) -> int:
@@ -52,7 +55,8 @@ def resolve(index: Index, path: PathInArchive, archive: str) -> int:
 
 def _name(archive: str, path: PathInArchive) -> str:
     """A path as errors show it: with the archive that it is in."""
-    return f"{archive}/{os.fsdecode(path).lstrip('/')}"
+    path = os.fspath(path)
+    return f"{archive}/{(path if isinstance(path, str) else decode_name(path)).lstrip('/')}"
 
 
 class PackedFolder:
@@ -208,7 +212,7 @@ class PackedFolder:
             if child is None:
                 stack.pop()
                 continue
-            name = os.fsdecode(self.index.name(child))
+            name = decode_name(self.index.name(child))
             entry = name if above is None else above / name
             directory = self.index.is_directory(child)
             if list_dir if directory else list_file:
@@ -223,14 +227,15 @@ class PackedFolder:
             return children
         folder: Any = self.structure
         for name in path_parts(self.index.path(inode)):
-            folder = folder[os.fsdecode(name)]
-        return [self.index.lookup(inode, os.fsencode(name)) for name in folder]
+            folder = folder[decode_name(name)]
+        return [self.index.lookup(inode, encode_name(name)) for name in folder]
 
     def _named(
         self, error: ChecksumError, paths: builtins.list[PathInArchive], numbers: builtins.list[int]
     ) -> ChecksumError:
         """The same error with the file's name in its text."""
-        name = os.fsdecode(paths[numbers.index(error.record)])
+        path = os.fspath(paths[numbers.index(error.record)])
+        name = path if isinstance(path, str) else decode_name(path)
         return ChecksumError(error.path, f"{name}: {error.problem}", **error.facts)
 
     def _check_open(self) -> Shards:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Union
@@ -10,6 +9,7 @@ from typing import Union
 import numpy as np
 
 from ffrfs.format.index import Index
+from ffrfs.format.names import decode_name
 from ffrfs.format.tree import Tree
 
 __all__ = ["Structure", "in_name_order", "nested"]
@@ -23,7 +23,7 @@ def nested(tree: Tree) -> Structure:
     text = tree.text.tobytes()
     columns = (tree.owner.tolist(), tree.starts.tolist(), tree.lengths.tolist(), tree.records.tolist())
     for owner, start, length, record in zip(*columns, strict=True):
-        name = os.fsdecode(text[start : start + length])
+        name = decode_name(text[start : start + length])
         folders[owner][name] = record if record >= 0 else folders[-1 - record]
     return folders[0]
 

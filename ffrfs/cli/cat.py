@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
@@ -22,5 +23,5 @@ def cat(archive: str, paths: tuple[str, ...]) -> None:
     """
     with PackedFolder(archive) as folder:
         for path in paths:
-            sys.stdout.buffer.write(folder.read_one(path).data)
+            sys.stdout.buffer.write(folder.read_one(os.fsencode(path)).data)
         sys.stdout.buffer.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 
@@ -24,6 +25,9 @@ def run_command(command: click.Command, name: str) -> int:
     Args: name, of the program, which begins that line.
     """
     open_missing_streams()
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # not where it was closed
+            stream.reconfigure(errors="backslashreplace")  # names of archives are UTF-8 in any locale
     try:
         result = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()  # now, while there is still somebody to say that it failed

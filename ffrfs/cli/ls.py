@@ -11,6 +11,7 @@ import click
 from ffrfs.archive.folder import PackedFolder
 from ffrfs.errors import printable
 from ffrfs.format.index import ROOT_INODE, Index
+from ffrfs.format.names import decode_name
 
 __all__ = ["ls"]
 
@@ -29,7 +30,7 @@ def ls(archive: str, path: str | None, long: bool, recursive: bool, as_json: boo
     ffrfs ls -l -R coco.ffr train2017
     """
     with PackedFolder(archive) as folder:
-        begin = folder.inode(path or "")
+        begin = folder.inode(os.fsencode(path or ""))
         tree = folder.index
         inodes: Iterator[int] | range
         if not tree.is_directory(begin):
@@ -45,7 +46,7 @@ def ls(archive: str, path: str | None, long: bool, recursive: bool, as_json: boo
 def _line(tree: Index, inode: int, name: bytes, long: bool, as_json: bool) -> str:
     directory = tree.is_directory(inode)
     if as_json:
-        facts: dict[str, object] = {"name": os.fsdecode(name), "type": "directory" if directory else "file"}
+        facts: dict[str, object] = {"name": decode_name(name), "type": "directory" if directory else "file"}
         if not directory:
             facts |= {"size": tree.size(inode), "record": tree.record(inode)}
         return json.dumps(facts)

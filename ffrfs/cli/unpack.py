@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 from rich.filesize import decimal
 
@@ -31,5 +33,6 @@ def unpack(archive: str, target: str, paths: tuple[str, ...], force: bool, to: O
     ffrfs unpack --to tar coco.ffr coco.tar
     """
     with ended_by_sigterm(), progress_bar("Unpacking") as progress:
-        unpacked = unpack_archive(archive, target, force, to=to, paths=paths or None, progress=progress)
+        chosen = list(map(os.fsencode, paths)) or None
+        unpacked = unpack_archive(archive, target, force, to=to, paths=chosen, progress=progress)
     click.echo(f"{printable(target)}: {unpacked.files} files, {decimal(unpacked.size_bytes)}")

@@ -23,6 +23,7 @@ from ffrfs.errors import ArchiveError, ChecksumError
 from ffrfs.format.chunks import CHUNK_BYTES, chunk_checksums, combine_chunks
 from ffrfs.format.header import crc32
 from ffrfs.format.index import Index
+from ffrfs.format.names import decode_name
 from ffrfs.fs.changes import ChangeWatch, Version
 from ffrfs.fs.chunkstate import ChunkState
 from ffrfs.fs.state import BAD, GOOD, SharedState
@@ -323,7 +324,7 @@ class Content:
                 self._state.checked[record] = GOOD
             return
         logged, self._state.checked[record] = self._state.checked[record] == BAD, BAD
-        name = os.fsdecode(self._index.path(inode))
+        name = decode_name(self._index.path(inode))
         error = checksum_error(self._shards, self._records, record, actual, name)
         if not logged:
             logger.error("%s", error)
@@ -333,7 +334,7 @@ class Content:
         return self._state.checked[record] == BAD and not self._changes.changed(self._records.shard(record))
 
     def _known_bad(self, inode: int, record: int) -> ChecksumError:
-        name = os.fsdecode(self._index.path(inode))
+        name = decode_name(self._index.path(inode))
         return ChecksumError(
             self._shards.path,
             f"{name} (record {record}) was found damaged before",

@@ -18,6 +18,7 @@ from typing import Any, overload
 from ffrfs.archive.prefix import PathPrefix, near_match
 from ffrfs.archive.shared import SharedFolder, shared_folder
 from ffrfs.errors import ConfigError
+from ffrfs.format.names import encode_name
 from ffrfs.mm.readonly import FilePath, ReadOnlyBackend
 from ffrfs.mm.uri import is_uri, split_path
 
@@ -125,7 +126,8 @@ class FFRecordClient(ReadOnlyBackend):
             return
         data = self.get(filepath)
         # The end of the name, with its extension: the whole one may leave no room for what makes it unique.
-        with tempfile.NamedTemporaryFile(suffix="-" + os.path.basename(filepath)[-_SUFFIX_CHARACTERS:]) as copy:
+        end = os.path.basename(filepath)[-_SUFFIX_CHARACTERS:]
+        with tempfile.NamedTemporaryFile(suffix="-" + os.fsdecode(encode_name(end))) as copy:
             copy.write(data)
             copy.flush()
             yield copy.name
@@ -163,7 +165,9 @@ class FFRecordClient(ReadOnlyBackend):
 
     def copyfile_to_local(self, src: FilePath, dst: FilePath) -> str:
         """Write a file of the archive to the disk. Args: dst, a file or a folder. Returns: the file written."""
-        target = os.path.join(dst, os.path.basename(src)) if os.path.isdir(dst) else os.fspath(dst)
+        target = os.fspath(dst)
+        if os.path.isdir(dst):
+            target = os.fsdecode(os.path.join(os.fsencode(dst), encode_name(os.path.basename(src))))
         Path(target).write_bytes(self.get(src))
         return target
 
@@ -176,10 +180,11 @@ class FFRecordClient(ReadOnlyBackend):
             raise self._missing(src, shared, path) from None
         os.makedirs(dst)
         for entry in entries:
+            target = os.fsdecode(os.path.join(os.fsencode(dst), encode_name(entry)))
             if shared.folder.is_dir(f"{path}/{entry}"):
-                os.mkdir(os.path.join(dst, entry))
+                os.mkdir(target)
             else:
-                Path(dst, entry).write_bytes(shared.folder.read_one(f"{path}/{entry}"))
+                Path(target).write_bytes(shared.folder.read_one(f"{path}/{entry}"))
         return os.fspath(dst)
 
     def read_ahead(self, filepaths: Sequence[str]) -> list[str]:

@@ -153,6 +153,8 @@ def _read_part(file: SourceFile, offset_bytes: int, part: memoryview, follow: bo
         fd = os.open(file.path, flags)
     except FileNotFoundError:
         raise PackError(file.path, "it vanished while the folder was packed; nothing was written") from None
+    except OSError as error:
+        raise _named(error, file) from None
     try:
         length = os.preadv(fd, (part,), offset_bytes)
         while length < len(part):
@@ -164,8 +166,13 @@ def _read_part(file: SourceFile, offset_bytes: int, part: memoryview, follow: bo
     except OSError as error:
         if error.errno == errno.ESPIPE:
             raise PackError(file.path, _CHANGED) from None
-        raise OSError(error.errno, error.strerror, file.path) from None
+        raise _named(error, file) from None
     finally:
         os.close(fd)
     if length < len(part) or status.st_size != file.size_bytes or status.st_mtime_ns != file.mtime_ns:
         raise PackError(file.path, _CHANGED)
+
+
+def _named(error: OSError, file: SourceFile) -> OSError:
+    """The same error with the file's path as text."""
+    return OSError(error.errno, error.strerror, os.fsdecode(file.path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from array import array
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ def pack_folder(
     archives, chunks = pack_shards(tree, record, ends, out, symlinks == "follow", executor, threads, tally)
     if verbose:
         for begin, end, archive in zip([0, *ends], ends, archives, strict=False):
-            print(f"{printable(archive)}: {end - begin} records", flush=True)
+            _say(f"{printable(archive)}: {end - begin} records")
     return Packed(len(tree), size_bytes, archives, chunks)
 
 
@@ -102,6 +103,12 @@ def check_options(
         raise ConfigError("an executor writes shards, so give their number or size too")
 
 
+def _say(line: str) -> None:
+    """Print a line, with escapes for characters that standard output cannot show, rather than fail in the middle."""
+    encoding = sys.stdout.encoding or "utf-8"
+    print(line.encode(encoding, "backslashreplace").decode(encoding), flush=True)
+
+
 def _pack_single(tree: SourceTree, out: str, symlinks: Symlinks, jobs: int, verbose: bool, tally: Tally) -> bytes:
     files = len(tree)
     record = 0
@@ -111,7 +118,7 @@ def _pack_single(tree: SourceTree, out: str, symlinks: Symlinks, jobs: int, verb
         if verbose and piece.last:
             for number, file in enumerate(piece.files, record):
                 path = printable(file.path)
-                print(f"{number:0{len(str(files))}d}/{files} {path}", flush=True)
+                _say(f"{number:0{len(str(files))}d}/{files} {path}")
         finished = len(piece.files) if piece.last else 0
         record += finished
         tally.add(finished, piece.length_bytes)

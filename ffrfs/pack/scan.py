@@ -1,8 +1,9 @@
 """A folder to be packed, as it is found on disk: names, sizes and times, in the order in which it is packed.
 
 That order is the reference's: the entries of a folder by name, a subfolder's content where its name stands, so that a
-file's record number is its position in the walk. Names are compared as Python strings with surrogateescape, as
-`sorted` does with pathlib's paths. Little is kept per file (its name and 16 bytes), so a million files fit in 50 MB.
+file's record number is its position in the walk. Names are bytes on disk and text, as UTF-8, in the archive, whatever
+the locale is. They are compared as text with surrogateescape, as the reference does under UTF-8. Little is kept per
+file (its name and 16 bytes), so a million files fit in 50 MB.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 from ffrfs.errors import PackError
 from ffrfs.format.header import TREE_MAGIC
+from ffrfs.format.names import decode_name, encode_name
 
 __all__ = ["SourceFile", "SourceTree", "Symlinks", "scan_folder"]
 
@@ -38,7 +40,7 @@ _SHALLOW = 500  # folders below each other, up to which pickle needs no higher r
 class SourceFile(NamedTuple):
     """A file to be packed, and what the scan saw of it."""
 
-    path: str
+    path: bytes
     size_bytes: int
     mtime_ns: int
 
@@ -76,10 +78,10 @@ class _Directory:
 class SourceTree:
     """What `scan_folder` found.
 
-    Attributes: folder, its absolute path, "" for the root; sizes, mtimes_ns, by record number; depth, in folders.
+    Attributes: folder, its absolute path, empty for the root; sizes, mtimes_ns, by record number; depth, in folders.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: bytes) -> None:
         self.folder = folder
         self.sizes = array("q")
         self.mtimes_ns = array("q")
@@ -96,7 +98,7 @@ class SourceTree:
         while walks:
             folder, entries = walks[-1]
             for name, entry in entries:
-                path = f"{folder}/{name}"
+                path = b"%b/%b" % (folder, encode_name(name))
                 if isinstance(entry, _Directory):
                     walks.append((path, entry.entries()))
                     break
@@ -127,13 +129,18 @@ def scan_folder(folder: str, symlinks: Symlinks = "follow", output_folder: str |
     circles, the output folder; OSError, with the path, for what cannot be read.
     Cost: one stat per entry, two for a symlink.
     """
-    return _Scan(folder, symlinks, output_folder).run()
+    try:
+        return _Scan(folder, symlinks, output_folder).run()
+    except OSError as error:
+        if isinstance(error.filename, bytes):
+            error.filename = os.fsdecode(error.filename)
+        raise
 
 
 class _Open(NamedTuple):
     """A directory in the middle of being scanned; names are those kept so far."""
 
-    path: str
+    path: bytes
     identity: _DirectoryId
     directory: _Directory
     names: list[str]
@@ -142,7 +149,7 @@ class _Open(NamedTuple):
 
 class _Scan:
     def __init__(self, folder: str, symlinks: Symlinks, output_folder: str | None) -> None:
-        self.tree = SourceTree(os.path.abspath(folder).rstrip("/"))
+        self.tree = SourceTree(os.fsencode(os.path.abspath(folder)).rstrip(b"/"))
         self.symlinks = symlinks
         self.output = None if output_folder is None else _identity(os.stat(output_folder or "."))
         self.stack: list[_Open] = []
@@ -150,14 +157,14 @@ class _Scan:
 
     def run(self) -> SourceTree:
         top, stack = self.tree.folder, self.stack
-        status = os.stat(top or "/")
+        status = os.stat(top or b"/")
         if not stat.S_ISDIR(status.st_mode):
-            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), top)
+            raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), os.fsdecode(top))
         self._enter(top, status, self.tree._top)
         while stack:
             path, identity, directory, names, pending = stack[-1]
             for name in pending:
-                if self._add(f"{path}/{name}", name):
+                if self._add(b"%b/%b" % (path, encode_name(name)), name):
                     break  # a subdirectory, now on the stack
             else:
                 directory.names = "\0".join(names)
@@ -166,7 +173,7 @@ class _Scan:
                 stack.pop()
         return self.tree
 
-    def _add(self, path: str, name: str) -> bool:
+    def _add(self, path: bytes, name: str) -> bool:
         """Add an entry to the directory on top of the stack; returns whether it is a directory, now the top."""
         status = os.lstat(path)
         if stat.S_ISLNK(status.st_mode):
@@ -188,7 +195,7 @@ class _Scan:
         self._enter(path, status, directory)
         return True
 
-    def _enter(self, path: str, status: os.stat_result, directory: _Directory) -> None:
+    def _enter(self, path: bytes, status: os.stat_result, directory: _Directory) -> None:
         identity = _identity(status)
         if identity in self.ancestors:
             raise PackError(path, "this symlink leads back to a folder that it is in; pack with symlinks skipped")
@@ -196,11 +203,12 @@ class _Scan:
             raise PackError(path, "the archive would be written into the folder that it packs; write it elsewhere")
         directory.first_record = len(self.tree)
         self.ancestors.add(identity)
-        self.stack.append(_Open(path, identity, directory, [], iter(sorted(os.listdir(path or "/")))))
+        names = sorted(map(decode_name, os.listdir(path or b"/")))
+        self.stack.append(_Open(path, identity, directory, [], iter(names)))
         self.tree.depth = max(self.tree.depth, len(self.stack))
 
-    def _follow(self, path: str) -> os.stat_result:
-        target = os.readlink(path)
+    def _follow(self, path: bytes) -> os.stat_result:
+        target = os.fsdecode(os.readlink(path))
         if self.symlinks == "error":
             raise PackError(path, f"it is a symlink, to {target!r}, and symlinks were not to be packed")
         try:

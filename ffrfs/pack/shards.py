@@ -32,10 +32,13 @@ MAX_SHARDS = 100_000  # PART_99999.ffr is the last name that sorts after all bef
 
 @dataclass(frozen=True, slots=True)
 class ShardTask:
-    """One shard to be written: its path; its files, their paths joined by NUL; the tree, in the last shard only."""
+    """One shard to be written: its path; its files, their paths joined by NUL; the tree, in the last shard only.
 
-    out_file: str
-    paths: str
+    Paths are bytes: whoever writes the shard may have another locale.
+    """
+
+    out_file: bytes
+    paths: bytes
     sizes: array[int]
     mtimes_ns: array[int]
     tree: bytes | None
@@ -44,14 +47,14 @@ class ShardTask:
 
     def files(self) -> Iterator[SourceFile]:
         """The files, in the order of their records."""
-        paths = self.paths.split("\0") if self.sizes else []
+        paths = self.paths.split(b"\0") if self.sizes else []
         return map(SourceFile, paths, self.sizes, self.mtimes_ns)
 
 
 def write_shard(task: ShardTask, written: Callable[[Piece], None] | None = None) -> bytes:
     """Write one shard. Args: written, as for `copy_files`. Returns: the CRC32s of its chunks, as `copy_files`, those of
     the tree included. Raises as `pack_folder`."""
-    with FileWriter(task.out_file, len(task.sizes) + (task.tree is not None)) as writer:
+    with FileWriter(os.fsdecode(task.out_file), len(task.sizes) + (task.tree is not None)) as writer:
         chunks = copy_files(task.files(), writer, task.jobs, task.follow, written)
         if task.tree is not None:
             writer.write_one(task.tree)
@@ -172,9 +175,9 @@ def _tasks(
     tasks = []
     for begin, end, out_file in zip([0, *ends], ends, out_files, strict=False):
         sizes, mtimes_ns = tree.sizes[begin:end], tree.mtimes_ns[begin:end]
-        paths = "\0".join(file.path for file in islice(files, len(sizes)))
+        paths = b"\0".join(file.path for file in islice(files, len(sizes)))
         last = record if end == ends[-1] else None
-        tasks.append(ShardTask(out_file, paths, sizes, mtimes_ns, last, follow, jobs))
+        tasks.append(ShardTask(os.fsencode(out_file), paths, sizes, mtimes_ns, last, follow, jobs))
     return tasks
 
 

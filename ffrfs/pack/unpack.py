@@ -19,6 +19,7 @@ from ffrfs.archive.reader import RecordReader, check_record, checksum_error
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.format.header import crc32
 from ffrfs.format.index import ROOT_INODE, Index
+from ffrfs.format.names import decode_name
 from ffrfs.pack.outputs.folder import TargetFolder
 from ffrfs.pack.outputs.tar import TargetTar
 from ffrfs.pack.progress import Progress, Tally
@@ -136,7 +137,7 @@ def _write_tree(
                 numbers = [index.record(inode) for inode in batch]
                 for inode, number, data in zip(batch, numbers, reader.read(numbers), strict=True):
                     path = index.path(inode)
-                    check_record(shards, index.records, number, data, os.fsdecode(path))
+                    check_record(shards, index.records, number, data, decode_name(path))
                     target.write(path, len(data), [data.data])
                 tally.add(len(batch), sum(map(index.size, batch)))
     finally:
@@ -174,4 +175,4 @@ def _parts(shards: Shards, index: Index, inode: int, tally: Tally) -> Iterator[m
         yield part
         tally.add(done + len(part) == length, len(part))
     if actual != index.records.checksum(record):
-        raise checksum_error(shards, index.records, record, actual, os.fsdecode(index.path(inode)))
+        raise checksum_error(shards, index.records, record, actual, decode_name(index.path(inode)))

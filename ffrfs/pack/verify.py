@@ -14,6 +14,7 @@ from ffrfs.archive.shards import Shards
 from ffrfs.errors import ArchiveError
 from ffrfs.format.header import crc32
 from ffrfs.format.index import Index
+from ffrfs.format.names import decode_name
 from ffrfs.pack.progress import Progress, Tally
 
 __all__ = ["verify"]
@@ -41,7 +42,7 @@ def verify(
             for (begin, end), problems in zip(window, pool.map(check, window), strict=True):
                 for record, actual in problems:
                     inode = index.inode(record)
-                    name = os.fsdecode(index.path(inode)) if inode else ""
+                    name = decode_name(index.path(inode)) if inode else ""
                     damaged.append(checksum_error(shards, index.records, record, actual, name))
                 tally.add(end - begin, int(index.records.lengths[begin:end].sum()))
     return damaged

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 from ffrfs.archive.folder import PackedFolder
 from ffrfs.archive.shards import ArchivePath
 from ffrfs.format.index import Index
+from ffrfs.format.names import decode_name
 from ffrfs.hints import prefetch
 
 __all__ = ["Files", "files_below"]
@@ -82,7 +83,7 @@ def _below(index: Index, inode: int, folder: str) -> Iterator[str]:
     while waiting:
         inode, folder = waiting.pop()
         for child in index.children(inode):
-            path = os.path.join(folder, os.fsdecode(index.name(child)))
+            path = os.path.join(folder, decode_name(index.name(child)))
             if index.is_directory(child):
                 waiting.append((child, path))
             else:

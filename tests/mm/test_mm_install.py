@@ -184,5 +184,3 @@ def test_petrel_s_options_of_get_are_taken(in_data: Path) -> None:
     client = FFRecordClient("coco.ffr", "data/coco")
     assert client.get(PHOTO, enable_stream=True, no_cache=True) == client.get(PHOTO)
     assert client.get([PHOTO], update_cache=True) == [client.get(PHOTO)]
-
-

@@ -9,6 +9,7 @@ import os
 import tarfile
 from collections.abc import Iterable, Iterator
 
+from ffrfs.format.names import decode_name
 from ffrfs.linux.atomic import PendingFile
 
 __all__ = ["TargetTar"]
@@ -50,14 +51,14 @@ class TargetTar:
 
     def enter(self, path: bytes) -> None:
         """Write the entry of a directory."""
-        info = tarfile.TarInfo(os.fsdecode(path))
+        info = tarfile.TarInfo(decode_name(path))
         info.type, info.mode, info.mtime = tarfile.DIRTYPE, 0o755, self._mtime
         if path:
             self._put_header(info)
 
     def write(self, path: bytes, size_bytes: int, parts: Iterable[memoryview]) -> None:
         """Write a file. Raises: OSError; what `parts` raises, which are `size_bytes` in all."""
-        info = tarfile.TarInfo(os.fsdecode(path))
+        info = tarfile.TarInfo(decode_name(path))
         info.size, info.mode, info.mtime = size_bytes, 0o644, self._mtime
         self._put_header(info)
         for part in parts:
