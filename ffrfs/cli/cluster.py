@@ -1,4 +1,8 @@
-"""A dask cluster as the executor of `ffrfs pack`."""
+"""A dask cluster as the executor of `ffrfs pack`.
+
+The cluster is trusted, as docs/threat-model.md says: a dask client unpickles what workers and scheduler answer. Its
+`deserializers` can forbid that for results, but not for the errors and warnings that it is sent.
+"""
 
 from __future__ import annotations
 

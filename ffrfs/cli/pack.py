@@ -52,7 +52,11 @@ def _size(context: click.Context, parameter: click.Parameter, text: str | None) 
 )
 @click.option("--shards", type=click.IntRange(1), metavar="N", help="Write N shards to the folder ARCHIVE.")
 @click.option("--shard-size", callback=_size, metavar="SIZE", help="Write shards of at most SIZE, such as 1GiB.")
-@click.option("--dask", metavar="ADDRESS", help="Let a dask cluster write the shards; it must see the same paths.")
+@click.option(
+    "--dask",
+    metavar="ADDRESS",
+    help="Let a dask cluster write the shards; it must see the same paths. It is trusted: it can run code as you.",
+)
 @click.option("--no-index", is_flag=True, help="Do not write the index beside the archive.")
 @click.option("-v", "--verbose", is_flag=True, help="Print a line for each file, or each shard.")
 def pack(

@@ -5,6 +5,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections import OrderedDict
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from ffrfs.format.chunks import chunk_checksums
 from ffrfs.pack import copy as copying
 from ffrfs.pack.copy import PIECE_BYTES, PIECE_FILES
 from ffrfs.pack.unpack import unpack
+from tests.support.archives import archive_of, tree_record
 from tests.support.reference_packer import reference_archive
 
 VECTORS = Path(__file__).parent.parent / "data" / "vectors"
@@ -455,3 +457,27 @@ def test_packing_gives_the_checksums_of_all_chunks(tmp_path, options):
     found = find_index_file(shards)
     assert found is not None and found[1].arrays["chunks_known"].all()
     shards.close()
+
+
+@pytest.mark.semantics("links-and-holes")
+def test_hard_links_and_sparse_files_are_packed_in_full(tmp_path):
+    source = tmp_path / "links"
+    source.mkdir()
+    (source / "a").write_bytes(b"contents")
+    os.link(source / "a", source / "b")
+    with (source / "sparse").open("wb") as file:
+        file.truncate(1 << 20)
+    pack_folder(source, tmp_path / "links.ffr")
+    assert (tmp_path / "links.ffr").read_bytes() == reference_archive(source)
+    assert (tmp_path / "links.ffr").stat().st_size > 1 << 20
+
+
+@pytest.mark.semantics("links-and-holes")
+def test_an_archive_with_two_names_for_one_record_shows_it_under_both(tmp_path):
+    names = OrderedDict([("a", 0), ("b", OrderedDict([("c", 0)])), ("d", 1)])
+    (tmp_path / "two.ffr").write_bytes(archive_of([b"shared", b"other", tree_record(names)]))
+    with PackedFolder(tmp_path / "two.ffr") as folder:
+        assert [data.tobytes() for data in folder.read(["a", "b/c", "d"])] == [b"shared", b"shared", b"other"]
+        assert folder.num_files() == 3
+    unpack(tmp_path / "two.ffr", tmp_path / "out")
+    assert (tmp_path / "out" / "b" / "c").read_bytes() == (tmp_path / "out" / "a").read_bytes() == b"shared"
