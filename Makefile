@@ -87,6 +87,8 @@ requirements: setup  ## pin the newest versions that pyproject.toml allows, with
 	$(BIN)/python -m pip install --quiet uv
 	$(PIN) pyproject.toml --extra fuse --extra test --extra dask --extra lint --output-file requirements/test.txt
 	$(PIN) pyproject.toml --extra fuse --extra dask --extra bench --constraint requirements/test.txt --output-file requirements/bench.txt
+	$(PIN) pyproject.toml --extra fuse --extra dask --constraint requirements/test.txt --output-file requirements/container.txt
+	$(PIN) requirements/container-build.in --constraint requirements/test.txt --output-file requirements/container-build.txt
 	$(PIN) pyproject.toml --extra fuzz --constraint requirements/test.txt --output-file requirements/fuzz.txt
 	$(PIN) pyproject.toml --extra audit --constraint requirements/test.txt --output-file requirements/audit.txt
 	$(PIN) pyproject.toml --extra docs --constraint requirements/test.txt --constraint requirements/audit.txt --output-file requirements/docs.txt

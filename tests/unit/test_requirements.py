@@ -55,3 +55,13 @@ def test_what_is_installed_is_what_is_pinned():
         if requirement.marker is None or requirement.marker.evaluate()
     }
     assert wanted == {name: installed.get(name) for name in wanted}
+
+
+def test_the_container_installs_nothing_that_is_not_pinned():
+    text = (ROOT / "docs" / "containers" / "Containerfile").read_text()
+    installs = [line for line in text.splitlines() if "pip install" in line]
+    assert len(installs) == 3 and "FROM debian:bookworm-slim" not in text
+    for line in installs:
+        assert (
+            "--require-hashes -r /src/requirements/container" in line or "--no-build-isolation --no-deps /src" in line
+        )
