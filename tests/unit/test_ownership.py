@@ -7,6 +7,8 @@ import sys
 import pytest
 
 from ffrfs.linux.ownership import changeable_by_others, check_files
+from ffrfs.pack.unpack import unpack
+from tests.support.archives import write_archive
 from tests.support.fuse import require_root
 from tests.support.users import NOBODY
 
@@ -125,3 +127,23 @@ def test_a_link_that_a_user_has_taken_away_again_after_it_was_followed(place):
             check_files([f"{place}/theirs/file"], [fd])
     finally:
         os.close(fd)
+
+
+@pytest.mark.semantics("user-paths")
+@pytest.mark.parametrize("name", ["link", "link/new", "folder-link/new"])
+def test_root_does_not_unpack_where_a_user_s_link_leads(place, name):
+    archive = write_archive(place / "a.ffr", {b"file": b"contents"})
+    link(place / "theirs" / "link", place / "ours", NOBODY)
+    link(place / "folder-link", "theirs/link")
+    with pytest.raises(PermissionError, match="other users can change this link") as caught:
+        unpack(archive, place / ("theirs" if name.startswith("link") else "") / name)
+    assert caught.value.filename == f"{place}/theirs/link"
+    assert os.listdir(place / "ours") == []
+
+
+def test_root_unpacks_into_a_user_s_folder_and_through_links_of_its_own(place):
+    archive = write_archive(place / "a.ffr", {b"file": b"contents"})
+    link(place / "link", "theirs")
+    for name in ("theirs/new", "link/other"):
+        unpack(archive, place / name)
+        assert (place / name / "file").read_bytes() == b"contents"

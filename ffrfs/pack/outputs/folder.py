@@ -1,7 +1,8 @@
 """The folder that an archive is unpacked into. Nothing is written outside of it.
 
 Names come checked from the index (no `/`, no `..`); every folder is opened relative to the one that it is in and never
-through a symlink; every file is created new, never opened, so that links in the way lead nowhere.
+through a symlink; every file is created new, never opened, so that links in the way lead nowhere. The folder itself may
+be named by a link, but not for root by one that another user can change.
 """
 
 from __future__ import annotations
@@ -10,6 +11,8 @@ import contextlib
 import errno
 import os
 from collections.abc import Iterable, Iterator
+
+from ffrfs.linux.ownership import open_folder
 
 __all__ = ["TargetFolder"]
 
@@ -22,14 +25,13 @@ class TargetFolder:
 
     Args: path, made if it does not exist; force, whether it may have something in it, and what is in the way of a file
     or folder is replaced, except a folder by a file. Paths in it are bytes, without a leading slash.
-    Raises: FileExistsError if it is not empty, without force; OSError.
+    Raises: FileExistsError if it is not empty, without force; PermissionError if root would be led to it by a link that
+    another user can change; OSError.
     """
 
     def __init__(self, path: str, force: bool) -> None:
         self._path, self._force = path, force
-        with contextlib.suppress(FileExistsError):
-            os.mkdir(path)
-        self._root_fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self._root_fd = _open_target(path)
         self._folder, self._folder_fd = b"", self._root_fd  # the folder entered last
         if not force and os.listdir(self._root_fd):
             self.close()
@@ -132,3 +134,29 @@ class TargetFolder:
     def _release(self, fd: int) -> None:
         if fd != self._root_fd:
             os.close(fd)
+
+
+def _open_target(path: str) -> int:
+    """Open the folder, made if it does not exist. Raises: OSError."""
+    above, name = os.path.split(os.path.abspath(path))
+    try:
+        with _opened(above) as above_fd, contextlib.suppress(FileExistsError):
+            os.mkdir(name or ".", dir_fd=above_fd)
+        with _opened(path) as fd:
+            return os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=fd)
+    except PermissionError as error:
+        if error.errno != errno.EPERM:
+            raise
+        raise PermissionError(
+            errno.EPERM, "other users can change this link, and root does not unpack where it leads", error.filename
+        ) from None
+
+
+@contextlib.contextmanager
+def _opened(path: str) -> Iterator[int]:
+    """A folder as an O_PATH descriptor, see `open_folder`."""
+    fd = open_folder(path)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
