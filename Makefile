@@ -62,6 +62,9 @@ docs:  ## build the documentation as a site; writes build/site/
 	@scripts/setup docs
 	NO_MKDOCS_2_WARNING=1 .venv-docs/bin/mkdocs build --strict --quiet --site-dir build/site
 
+deb: setup  ## make a package for this release of Debian; writes build/
+	scripts/build-deb build
+
 bench:  ## measure ffrfs and its peers; writes benchmarks/results/
 	@scripts/setup bench
 	@scripts/setup-baseline
@@ -91,6 +94,7 @@ requirements: setup  ## pin the newest versions that pyproject.toml allows, with
 	$(PIN) requirements/container-build.in --constraint requirements/test.txt --output-file requirements/container-build.txt
 	$(PIN) pyproject.toml --extra fuzz --constraint requirements/test.txt --output-file requirements/fuzz.txt
 	$(PIN) pyproject.toml --extra audit --constraint requirements/test.txt --output-file requirements/audit.txt
+	$(PIN) pyproject.toml --extra fuse --constraint requirements/test.txt --output-file requirements/deb.txt
 	$(PIN) pyproject.toml --extra docs --constraint requirements/test.txt --constraint requirements/audit.txt --output-file requirements/docs.txt
 	$(PIN) $(MM_PINS)/common.in --output-file $(MM_PINS)/common.txt
 	$(PIN) $(MM_PINS)/common.in $(MM_PINS)/full.in --constraint $(MM_PINS)/common.txt --output-file $(MM_PINS)/full.txt
@@ -101,5 +105,5 @@ clean:  ## remove what the other targets made here
 	rm -rf .venv .venv-* build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak soak-systemd fuzz audit lint man docs bench \
+.PHONY: help setup demo test test-large test-mm test-systemd test-unit soak soak-systemd fuzz audit lint man docs deb bench \
 	bench-quick requirements clean
