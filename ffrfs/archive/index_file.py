@@ -72,7 +72,10 @@ class UnusableIndexFile(Exception):
 
 
 def index_file_paths(shards: Shards) -> list[str]:
-    """Where the index of an archive may lie, the preferred place first: beside the archive, then the user's cache."""
+    """Where the index of an archive may lie, the preferred place first: beside the archive, then the user's cache.
+    A view has no place: its index would be taken for that of its archive."""
+    if shards.is_view:
+        return []
     absolute = os.path.abspath(shards.path)
     beside = os.path.join(absolute, "ffrfs.index") if shards.folder is not None else absolute + ".index"
     cached = _cached_path(shards)

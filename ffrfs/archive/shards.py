@@ -59,9 +59,12 @@ class Shards:
     """The open files of an archive.
 
     Args: archive, as for `shard_paths`. Attributes: paths; descriptors, in the same order; folder, the folder given,
-    or None. The set is a snapshot: replacing a file on disk does not change what is read.
+    or None; is_view, whether they are of several archives, or of a part of one, so that no index of theirs is kept. The
+    set is a snapshot: replacing a file on disk does not change what is read.
     Raises: OSError, FormatError if a path is no regular file.
     """
+
+    is_view = False
 
     def __init__(self, archive: ArchivePath | Iterable[ArchivePath]) -> None:
         single = isinstance(archive, (str, os.PathLike))
@@ -78,8 +81,9 @@ class Shards:
 
     @classmethod
     def joined(cls, others: Iterable[Shards]) -> Shards:
-        """The files of several archives as those of one, in order; the others are closed without closing them."""
+        """The files of several archives, in order, for a view; the others are closed without closing the files."""
         joined = cls.__new__(cls)
+        joined.is_view = True
         joined.folder, joined.paths, joined.descriptors, joined.sizes = None, [], [], []
         for other in others:
             joined.paths += other.paths

@@ -63,7 +63,12 @@ def merge_layers(path: str, layers: Sequence[Layer]) -> Index:
     records = _join_records([layer.index.records for layer in layers])
     if len(records) > _MAX_RECORDS:
         raise FormatError(path, f"its archives have {len(records)} records, more than {_MAX_RECORDS}")
-    return build_index(path, _merge_trees(layers), records)
+    merged = build_index(path, _merge_trees(layers), records)
+    arrays = [layer.index.arrays for layer in layers]
+    return merged.with_chunks(
+        np.concatenate([each["chunk_checksums"] for each in arrays]),
+        np.concatenate([each["chunks_known"] for each in arrays]),
+    )
 
 
 def _join_records(parts: Sequence[Records]) -> Records:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from ffrfs.errors import PackError, printable
+from ffrfs.format.chunks import CHUNK_BYTES, chunk_checksums, combine_chunks, packed_chunks
 from ffrfs.format.header import crc32
 from ffrfs.pack.name_tree import NameTree
 from ffrfs.pack.pack import DEFAULT_JOBS, Packed, check_options
@@ -77,12 +78,15 @@ def pack_sources(
         tally = Tally(progress, len(sizes), sum(sizes))
         record = contents.tree.record()
 
+        chunks = bytearray()
+
         def write(out_file: str, begin: int, end: int, last: bool) -> None:
             files = contents.files[begin:end]
             with FileWriter(out_file, len(files) + last) as writer:
-                _copy(files, writer, jobs or DEFAULT_JOBS, verbose, tally)
+                chunks.extend(_copy(files, writer, jobs or DEFAULT_JOBS, verbose, tally))
                 if last:
                     writer.write_one(record)
+                    chunks.extend(packed_chunks(chunk_checksums(record)))
                     _check_unchanged(paths, before)
 
         if not sharded:
@@ -92,7 +96,7 @@ def pack_sources(
             all_sizes = sizes + array("q", [len(record)])
             ends = split_evenly(all_sizes, shards) if shards else split_to_size(all_sizes, shard_bytes or 0)
             archives = _write_shards(out, ends, write)
-    return Packed(len(sizes), sum(sizes), archives)
+    return Packed(len(sizes), sum(sizes), archives, bytes(chunks))
 
 
 def _write_shards(folder: str, ends: list[int], write: Callable[[str, int, int, bool], None]) -> list[str]:
@@ -137,22 +141,44 @@ def _scan(sources: list[Source]) -> _Contents:
     return contents
 
 
-def _copy(files: list[_File], writer: FileWriter, jobs: int, verbose: bool, tally: Tally) -> None:
-    """Write each file as a record."""
+def _copy(files: list[_File], writer: FileWriter, jobs: int, verbose: bool, tally: Tally) -> bytes:
+    """Write each file as a record. Returns: the CRC32s of the chunks of all files over 1 MiB, as an index has them."""
+    kept = bytearray()
     for piece, parts in _read_ahead(files, jobs):
         for file, data in zip(piece, parts, strict=True):
-            size = checksum = 0
-            for part in data:
-                checksum = crc32(part, checksum)
-                writer.put(part)
-                size += len(part)
+            size, checksums = 0, []
+            for chunk in _chunks(data):
+                checksums.append(crc32(chunk))
+                writer.put(chunk)
+                size += len(chunk)
             if size != file.member.size_bytes:
                 raise PackError(file.source.path, _CHANGED)
-            writer.end_record(size, checksum)
+            writer.end_record(size, combine_chunks(checksums, size))
+            kept += packed_chunks(checksums)
             tally.add(1, size)
             if verbose:
                 name = file.member.name if file.member.name is not None else b"(numbered)"
-                print(f"{file.source.path}: {printable(name)}", flush=True)
+                print(f"{printable(file.source.path)}: {printable(name)}", flush=True)
+    return bytes(kept)
+
+
+def _chunks(parts: Iterable[memoryview]) -> Iterator[memoryview]:
+    """The same bytes in chunks, the last of which may be shorter; of a file without bytes none."""
+    rest = bytearray()
+    for part in parts:
+        while len(part):
+            if not rest and len(part) >= CHUNK_BYTES:
+                yield part[:CHUNK_BYTES]
+                part = part[CHUNK_BYTES:]
+                continue
+            room = CHUNK_BYTES - len(rest)
+            rest += part[:room]
+            part = part[room:]
+            if len(rest) == CHUNK_BYTES:
+                yield memoryview(rest)
+                rest = bytearray()
+    if rest:
+        yield memoryview(rest)
 
 
 _Parts = list[Iterator[memoryview]]

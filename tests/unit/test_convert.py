@@ -11,6 +11,8 @@ import zipfile
 import pytest
 
 from ffrfs import ChecksumError, ConfigError, FileReader, PackedFolder, PackError
+from ffrfs.archive.index_file import find_index_file
+from ffrfs.archive.shards import Shards
 from ffrfs.pack.convert import pack_sources
 from ffrfs.pack.sources.opening import expand_shards
 from ffrfs.pack.unpack import unpack
@@ -373,3 +375,19 @@ def test_a_damaged_archive_leaves_no_tar(tmp_path):
     with pytest.raises(ChecksumError):
         unpack(tmp_path / "a.ffr", tmp_path / "out.tar", to="tar")
     assert sorted(os.listdir(tmp_path)) == ["a.ffr", "source.tar"]
+
+
+@pytest.mark.parametrize("sharding", [[], ["--shard-size", "2MiB"]])
+def test_the_command_keeps_an_index_with_the_checksums_of_chunks(tmp_path, sharding):
+    write_tar(tmp_path / "a.tar", {**FILES, b"another large one": content(3 << 20)})
+    out = tmp_path / ("out" if sharding else "out.ffr")
+    ran = subprocess.run(
+        [sys.executable, "-m", "ffrfs", "pack", *sharding, tmp_path / "a.tar", out], capture_output=True, text=True
+    )
+    assert (ran.returncode, ran.stderr) == (0, "")
+    shards = Shards(out)
+    _, index = find_index_file(shards)
+    chunks = index.chunks
+    assert len(chunks.large) == 2 and index.arrays["chunks_known"].all()
+    assert chunks.combined(index.arrays["chunk_checksums"]).tolist() == index.records.checksums[chunks.large].tolist()
+    shards.close()

@@ -8,12 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ffrfs import ConfigError
+from ffrfs.archive.index_file import find_index_file, save_index_file
 from ffrfs.archive.opening import build
 from ffrfs.archive.shards import Shards
 from ffrfs.archive.views import view_of
+from ffrfs.format.chunks import chunk_checksums, packed_chunks
 from ffrfs.format.index import ROOT_INODE
 from ffrfs.format.views import Layer, merge_layers
 from tests.support.archives import packed_folder
+from tests.support.trees import content
 
 NAMES = st.sampled_from([b"a", b"b", b"c", b"\xff", b"long name"])
 TREES = st.recursive(
@@ -135,3 +138,26 @@ def test_the_files_are_open_once(folder):
     assert len(os.listdir("/proc/self/fd")) == before + 2
     shards.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_a_view_is_never_kept_as_the_index_of_an_archive(tmp_path):
+    """A daemon keeps what it has learnt of large files in the index file: a view's would be taken for the archive's."""
+    archives, indexes = opened(tmp_path, [{b"d": {b"x": b"1"}, b"y": b"2"}])
+    shards, index = view_of(archives, indexes, "union", "d")
+    assert save_index_file(index, shards) is None
+    assert os.listdir(tmp_path) == ["0.ffr"]
+    shards.close()
+    archives, indexes = opened(tmp_path, [{b"a": b"1"}, {b"b": b"2"}])
+    shards, index = view_of(archives, indexes, "union")
+    assert save_index_file(index, shards) is None and find_index_file(shards) is None
+
+
+def test_the_checksums_of_chunks_come_with_a_view(tmp_path):
+    archives, indexes = opened(tmp_path, [{b"a": content(3 << 20)}, {b"a": b"x"}, {b"b": content((1 << 20) + 1)}])
+    indexes[0] = indexes[0].with_all_chunks(packed_chunks(chunk_checksums(content(3 << 20))))
+    shards, index = view_of(archives, indexes, "union")
+    assert index.arrays["chunks_known"].tolist() == [1, 0]
+    assert index.arrays["chunk_checksums"].tolist() == [*chunk_checksums(content(3 << 20)), 0, 0]
+    for name, array in index.arrays.items():
+        assert array.dtype == np.dtype(index.ARRAYS[name]), name
+    shards.close()
