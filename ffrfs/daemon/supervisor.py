@@ -62,7 +62,7 @@ class Supervisor:
     ) -> None:
         self._mount, self._session_fd, self._roles = session.mount, session.fd, roles
         self._revival = revival
-        self._worker_died = False
+        self._worker_died = self._suspect_ended = False
         self._on_hangup = on_hangup
         self._processes: dict[int, int] = {}  # pid -> number of its role
         self._restarts: deque[float] = deque(maxlen=_QUICK_RESTARTS)
@@ -167,7 +167,7 @@ class Supervisor:
         return pid
 
     def _must_revive(self) -> bool:
-        return self._revival is not None and (self._worker_died or self._revival.suspects.has_again())
+        return self._worker_died or self._suspect_ended
 
     def _revive(self) -> None:
         """Have the requests of dead workers sent again, and start a process for each that is suspect."""
@@ -176,6 +176,7 @@ class Supervisor:
         if self._worker_died:
             self._worker_died = False
             self._revival.resend()
+        self._suspect_ended = False
         for suspect in self._revival.suspects.to_try():
             pid = self._start(functools.partial(self._revival.alone, suspect.request), _ALONE)
             self._revival.suspects.started(pid, suspect)
@@ -202,7 +203,7 @@ class Supervisor:
             if status == SESSION_ENDED or self._connection_ended():
                 self._session_ended()
             elif self._revival is not None and self._revival.suspects.ended(pid, status):
-                continue
+                self._suspect_ended = True
             else:
                 if self._revival is not None and number < self._revival.workers:
                     self._revival.suspects.worker_died(number)

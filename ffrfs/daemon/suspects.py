@@ -48,6 +48,11 @@ class Suspects:
         self._alone: dict[int, Suspect] = {}  # by process id
         self._again: list[Suspect] = []
 
+    def close(self) -> None:
+        """Close the sockets."""
+        self._receiver.close()
+        self._sender.close()
+
     def pass_on(self, request: memoryview) -> None:
         """Hand a suspect to the supervisor; called by workers."""
         self._sender.send(request[:_REQUEST_BYTES])
@@ -60,10 +65,6 @@ class Suspects:
     def socket(self) -> socket.socket | None:
         """What becomes readable when there is a suspect to start a process for; None while there are enough."""
         return self._receiver if len(self._alone) < _MAX_ALONE else None
-
-    def has_again(self) -> bool:
-        """Whether one is to be tried once more."""
-        return bool(self._again)
 
     def to_try(self) -> list[Suspect]:
         """Suspects for each of which a process is to be started now."""

@@ -21,6 +21,7 @@ __all__ = ["Listings"]
 
 _DOTS = 2  # a folder's first two entries
 _PACKED_NAMES = 2048  # at once; a READDIRPLUS takes some 195 of them
+_WORD_BYTES = DIRENT_ALIGN_BYTES
 _KEPT = 8  # packed runs, of folders that are listed at the same time
 
 
@@ -94,8 +95,10 @@ class Listings:
         sizes = head_bytes + lengths
         sizes += -sizes % DIRENT_ALIGN_BYTES
         ends = np.concatenate([[0], np.cumsum(sizes)])
-        data = np.zeros(ends[-1], np.uint8)
-        data[ends[:-1, None] + np.arange(head_bytes)] = heads.view(np.uint8).reshape(len(heads), head_bytes)
+        words = np.zeros(ends[-1] // _WORD_BYTES, np.uint64)  # of which each entry is a whole number
+        head_words = head_bytes // _WORD_BYTES
+        words[ends[:-1, None] // _WORD_BYTES + np.arange(head_words)] = heads.view(np.uint64).reshape(-1, head_words)
+        data = words.view(np.uint8)
         name_starts = np.cumsum(lengths) - lengths  # in `names`
         data[np.repeat(ends[:-1] + head_bytes - name_starts, lengths) + np.arange(len(names))] = names
         return _Run(begin, memoryview(data), ends.tolist())

@@ -11,6 +11,7 @@ replies once more after it has given the request out of hand (`_reply`), so eith
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import logging
@@ -207,15 +208,18 @@ class Server:
             return
         if name in (b".", b".."):  # of file handles
             self._known(parent)
-            inode = parent if name == b"." else self._index.parent(parent)
-        else:
-            inode = self._index.lookup(parent, name)
-        if inode:
-            self._reply(unique, wire.entry_reply(inode, FOREVER_SECONDS, FOREVER_SECONDS, self._attributes.of(inode)))
-            if self._announcer is not None:
-                self._announcer.looked_up(parent)
+            self._reply_entry(unique, parent if name == b"." else self._index.parent(parent))
             return
-        self._lookup_absent(unique, parent, uid, name)
+        inode = self._index.lookup(parent, name)
+        if not inode:
+            self._lookup_absent(unique, parent, uid, name)
+            return
+        self._reply_entry(unique, inode)
+        if self._announcer is not None:
+            self._announcer.looked_up(parent)
+
+    def _reply_entry(self, unique: int, inode: int) -> None:
+        self._reply(unique, wire.entry_reply(inode, FOREVER_SECONDS, FOREVER_SECONDS, self._attributes.of(inode)))
 
     def _lookup_absent(self, unique: int, parent: int, uid: int, name: bytes) -> None:
         """The answer for a name that the archive does not have: the hidden folder's, a hint, or a negative entry."""
@@ -314,7 +318,7 @@ class Server:
 
     def _readdirplus(self, unique: int, nodeid: int, uid: int, body: memoryview) -> None:
         self._list(unique, nodeid, body, plus=True)
-        if self._announcer is not None and nodeid <= self._inodes:
+        if self._announcer is not None and nodeid <= self._inodes and self._index.is_directory(nodeid):
             self._announcer.listed(nodeid)
 
     def _list(self, unique: int, nodeid: int, body: memoryview, plus: bool) -> None:
@@ -351,7 +355,11 @@ class Server:
         """Of a page that was changed after a `mount -o remount,rw`: others must not be shown it. That may wait for a
         page which this worker is to deliver, and so is done by a thread."""
         self._reply(unique, error=errno.EROFS)
-        self._threads.submit(self._channel.invalidate, nodeid)
+        self._threads.submit(self._drop_pages, nodeid)
+
+    def _drop_pages(self, nodeid: int) -> None:
+        with contextlib.suppress(OSError):  # the kernel has forgotten it
+            self._channel.invalidate(nodeid)
 
     def _forget(self, unique: int, nodeid: int, uid: int, body: memoryview) -> None:
         self._forgotten(np.array([nodeid], np.uint64))

@@ -260,3 +260,18 @@ def test_a_mount_can_be_stopped_while_storage_hangs(hanging):
     storage.set("ok")
     reader.end()
     mounted.wait_for_end()
+
+
+@pytest.mark.semantics("daemon-killed")
+def test_a_daemon_killed_while_storage_hangs_leaves_no_reader_hanging(hanging, root):
+    """Its workers wait in the kernel, where no signal reaches them, and keep the connection open."""
+    mounted, storage = hanging
+    reader = Hanging(mounted.path / "large")
+    time.sleep(0.5)
+    mounted.status = -signal.SIGKILL
+    os.kill(mounted.supervisor, signal.SIGKILL)
+    assert reader.process.wait(20) != 0
+    with fails_with("ENOTCONN", "ECONNABORTED"):
+        os.statvfs(mounted.path)
+    storage.set("ok")
+    mounted.wait_for_end(leaves_mount=True)
