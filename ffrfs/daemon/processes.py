@@ -16,6 +16,7 @@ from ffrfs.format.index import Index
 from ffrfs.fs.changes import ChangeWatch
 from ffrfs.fs.content import Content
 from ffrfs.fs.counters import position
+from ffrfs.fs.hands import Resent
 from ffrfs.fs.options import TreeOptions
 from ffrfs.fs.prefetch.announcer import Announcer
 from ffrfs.fs.prefetch.budget import Budget
@@ -23,7 +24,7 @@ from ffrfs.fs.prefetch.fetch import Fetcher
 from ffrfs.fs.prefetch.folders import FolderLister
 from ffrfs.fs.prefetch.packets import Packets
 from ffrfs.fs.prefetch.process import Prefetcher
-from ffrfs.fs.server import Resent, Server
+from ffrfs.fs.server import Server
 from ffrfs.fs.state import OWNERS, SharedState
 from ffrfs.fs.statistics import StatisticsFolder
 from ffrfs.fuse.channel import Channel, clone

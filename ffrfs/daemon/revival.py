@@ -11,8 +11,7 @@ from collections.abc import Callable
 
 from ffrfs.daemon.session import Session
 from ffrfs.daemon.suspects import Suspects
-from ffrfs.fs.hands import Hand, Hands
-from ffrfs.fs.server import Resent
+from ffrfs.fs.hands import Hand, Hands, Resent
 from ffrfs.fuse.channel import Channel
 from ffrfs.linux.fusectl import open_abort
 

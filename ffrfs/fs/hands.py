@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ffrfs.fuse.wire import RESENT
 
-__all__ = ["Hand", "Hands"]
+__all__ = ["Hand", "Hands", "Resent"]
 
 _SLOTS = 512  # of a row; the first is for what the receiving thread does, the others for what waits for storage
 _SUSPECTS = 1024  # the oldest are forgotten
@@ -97,3 +97,19 @@ class Hand:
         if slot:
             self._row[slot] = 0
             self._free.append(slot)
+
+
+class Resent:
+    """How requests that come again are told apart, where the kernel sends them. Args: hands, of all workers; hand, this
+    worker's; pass_on, called with a request that a worker has died of, perhaps."""
+
+    def __init__(self, hands: Hands, hand: Hand, pass_on: Callable[[memoryview], None]) -> None:
+        self._hands, self.hand, self._pass_on = hands, hand, pass_on
+
+    def is_for_others(self, unique: int, request: memoryview) -> bool:
+        """Whether somebody else answers this resent request."""
+        number = unique & ~RESENT
+        if self._hands.is_suspect(number):
+            self._pass_on(request)
+            return True
+        return self._hands.is_held(number)

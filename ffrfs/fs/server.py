@@ -28,7 +28,7 @@ from ffrfs.format.tree import MAX_NAME_BYTES
 from ffrfs.fs.attributes import BLOCK_BYTES, FOREVER_SECONDS, Attributes
 from ffrfs.fs.content import Content
 from ffrfs.fs.counters import HISTOGRAM, HISTOGRAM_BUCKETS, position
-from ffrfs.fs.hands import Hand, Hands
+from ffrfs.fs.hands import Resent
 from ffrfs.fs.listing import Listings
 from ffrfs.fs.options import TreeOptions
 from ffrfs.fs.prefetch.announcer import Announcer
@@ -40,7 +40,7 @@ from ffrfs.fuse.channel import BUFFER_BYTES, Channel
 from ffrfs.fuse.wire import CHANGES, HEADER_BYTES, RESENT, Opcode, ProtocolError
 from ffrfs.hints import HINT_PREFIX, decode_hint
 
-__all__ = ["Resent", "Server"]
+__all__ = ["Server"]
 
 logger = logging.getLogger(__name__)
 
@@ -71,22 +71,6 @@ _BUCKETS = position(HISTOGRAM[0])
 
 class _UnknownInodeError(Exception):
     """An inode that the kernel should not know: of another archive, in a file handle."""
-
-
-class Resent:
-    """How requests that come again are told apart, where the kernel sends them. Args: hands, of all workers; hand, this
-    worker's; pass_on, called with a request that a worker has died of, perhaps."""
-
-    def __init__(self, hands: Hands, hand: Hand, pass_on: Callable[[memoryview], None]) -> None:
-        self._hands, self.hand, self._pass_on = hands, hand, pass_on
-
-    def is_for_others(self, unique: int, request: memoryview) -> bool:
-        """Whether somebody else answers this resent request."""
-        number = unique & ~RESENT
-        if self._hands.is_suspect(number):
-            self._pass_on(request)
-            return True
-        return self._hands.is_held(number)
 
 
 class Server:
@@ -269,8 +253,8 @@ class Server:
             return
         self._count[_READS] += 1
         pages = self._state.pages[nodeid]
-        if pages != READ:
-            self._first_read(nodeid, record, pages, offset)
+        if pages != READ or offset == 0:
+            self._note_reader(nodeid, record, pages, offset)
         data = self._content.read_cached(nodeid, offset, size)
         if data is None:
             self._count[_WAITED] += 1
@@ -284,17 +268,16 @@ class Server:
         self._reply(unique, data)
         _note_read(self._count, len(data), perf_counter_ns() - begin)
 
-    def _first_read(self, inode: int, record: int, pages: int, offset: int) -> None:
-        """A READ of a file that the kernel has not asked for since it forgot it."""
+    def _note_reader(self, inode: int, record: int, pages: int, offset: int) -> None:
+        """How far a reader is: what the kernel asks for it does not have, or has no longer."""
         self._state.pages[inode] = READ
-        if pages != UNREAD:
+        if pages >= FIRST_MARK:
             self._passed[pages - FIRST_MARK] += 1
             self._count[_HITS] += 1
-        if self._announcer is not None:
-            if pages != UNREAD:
+            if self._announcer is not None:
                 self._announcer.passed(record, pages - FIRST_MARK)
-            elif offset == 0:
-                self._announcer.began(record)
+        elif offset == 0 and self._announcer is not None:
+            self._announcer.began(record)
 
     def _read_in_thread(self, unique: int, inode: int, offset: int, size: int, begin: int, slot: int) -> None:
         data: bytearray | memoryview = bytearray()

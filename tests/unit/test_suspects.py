@@ -7,8 +7,7 @@ import struct
 import pytest
 
 from ffrfs.daemon.suspects import Suspects
-from ffrfs.fs.hands import Hand, Hands
-from ffrfs.fs.server import Resent
+from ffrfs.fs.hands import Hand, Hands, Resent
 from ffrfs.fuse.channel import Channel
 from ffrfs.fuse.wire import RESENT
 
