@@ -68,6 +68,12 @@ def record_count(path: str, prefix: bytes, file_bytes: int) -> int:
     n: int = _PREFIX.unpack(prefix[:PREFIX_BYTES])[1]
     if n < 0:
         raise FormatError(path, f"not an .ffr archive: its header claims {n} records", offset=4)
+    if n == 0 and file_bytes > PREFIX_BYTES:
+        raise FormatError(
+            path,
+            f"not an .ffr archive: its header claims no records, and {file_bytes - PREFIX_BYTES} bytes follow it",
+            offset=PREFIX_BYTES,
+        )
     if header_bytes(n) > file_bytes:
         raise TruncatedError(
             path,

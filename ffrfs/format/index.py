@@ -50,7 +50,7 @@ class Index:
         "first_records": "<i8",  # (shards + 1,)
         "file_bytes": "<i8",  # (1,) the sum of the files' sizes
         "chunk_checksums": "<u4",  # (chunks,) of each MiB of the records over 1 MiB (see `chunks`); 0 where not known
-        "chunks_known": "|u1",  # (large records,) 1 where they are known
+        "chunks_known": "|u1",  # (large records,) 1 where they are known; both arrays are empty where none is
     }
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
@@ -207,7 +207,6 @@ def build_index(path: str, tree: Tree, records: Records) -> Index:
     inodes = np.zeros(len(records), np.uint32)
     inodes[record_numbers[files]] = files + 1
     prefixes, keys = _lookup_columns(names, name_starts, child_starts)
-    chunks = Chunks(records.lengths)
     columns: dict[str, NDArray[Any]] = {
         "parents": np.repeat(np.insert(inode_of_directory, 0, ROOT_INODE), np.insert(child_counts, 0, 1)),
         "record_numbers": record_numbers,
@@ -222,8 +221,8 @@ def build_index(path: str, tree: Tree, records: Records) -> Index:
         "checksums": records.checksums,
         "inodes": inodes,
         "first_records": records.first,
-        "chunk_checksums": np.zeros(len(chunks), np.uint32),
-        "chunks_known": np.zeros(len(chunks.large), np.uint8),
+        "chunk_checksums": np.zeros(0, np.uint32),
+        "chunks_known": np.zeros(0, np.uint8),
         "file_bytes": np.array([_file_bytes(path, records, record_numbers[files])]),
     }
     return Index({name: np.ascontiguousarray(columns[name], dtype) for name, dtype in Index.ARRAYS.items()})

@@ -1,4 +1,4 @@
-"""Scrubbing a whole archive: every record read and compared with its CRC32, at the storage's speed."""
+"""Verifying a whole archive: every record read and compared with its CRC32, at the storage's speed."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from ffrfs.archive.index_file import find_index_file
 from ffrfs.archive.reader import checksum_error
 from ffrfs.archive.shards import Shards
-from ffrfs.errors import ArchiveError
+from ffrfs.errors import ArchiveError, FormatError
 from ffrfs.format.header import crc32
 from ffrfs.format.index import Index
 from ffrfs.format.names import decode_name
 from ffrfs.pack.progress import Progress, Tally
 
-__all__ = ["verify"]
+__all__ = ["verify", "verify_index_file"]
 
 _BATCH_BYTES = 1 << 23  # what one thread reads at once: neighbouring records up to this size, or a part of a large one
 
@@ -46,6 +47,21 @@ def verify(
                     damaged.append(checksum_error(shards, index.records, record, actual, name))
                 tally.add(end - begin, int(index.records.lengths[begin:end].sum()))
     return damaged
+
+
+def verify_index_file(shards: Shards, index: Index) -> list[ArchiveError]:
+    """Compare the index that is kept, and would be used, with the archive's own.
+
+    Args: index, built from the archive. Returns: the error that it is another one, or nothing.
+    """
+    found = find_index_file(shards)
+    if found is None:
+        return []
+    path, kept = found
+    for name, array in index.arrays.items():
+        if name not in ("chunk_checksums", "chunks_known") and not np.array_equal(array, kept.arrays[name]):
+            return [FormatError(path, f"this index has other {name} than the archive: delete it")]
+    return []
 
 
 def _batches(index: Index) -> Iterator[tuple[int, int]]:

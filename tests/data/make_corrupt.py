@@ -69,6 +69,9 @@ def header_cases() -> Iterator[tuple[str, bytes]]:
     yield "cut-in-the-offsets", GOOD[: first - 1]
     yield "cut-in-a-record", GOOD[: first + 5]
     yield "text", b"This is a text file, and not an archive, although it is long enough to be looked at.\n" * 3
+    yield "zeros", bytes(4096)
+    yield "no-records-and-then-text", bytes(12) + b"something else"
+    yield "no-records-and-a-right-checksum", archive_of([]) + b"x"
     yield "zeros-and-then-ones", bytes(4) + b"\xff" * 200
     yield "gzip", b"\x1f\x8b\x08\0\0\0\0\0\0\xff" + bytes(range(200))
     for name, n in (("minus-one", -1), ("minimum", -(2**63)), ("maximum", 2**63 - 1), ("billions", 2**40)):
