@@ -24,7 +24,8 @@ from ffrfs.format.tree import MAX_NAME_BYTES, Tree
 __all__ = ["ROOT_INODE", "Index", "build_index"]
 
 ROOT_INODE = 1
-_CHUNK_ROWS = 1 << 14  # rows handled at once while building: bounds the memory for padded names to a few MiB
+# Handled at once while building, so that what is computed of them stays in the processor's cache.
+_CHUNK_ROWS, _CHUNK_BYTES = 1 << 14, 1 << 19
 
 
 class Index:
@@ -256,6 +257,7 @@ def _sorted_names(
     """
     starts, lengths = tree.starts[order], tree.lengths[order]
     _check_lengths(path, lengths)
+    _check_repeated(path, tree)
     text = np.empty(int(lengths.sum(dtype=np.int64)), np.uint8)
     owner = np.repeat(np.arange(tree.directories, dtype=np.int32), np.diff(child_starts))
     unsorted = _scan_names(path, tree, starts, lengths, owner, text)
@@ -275,6 +277,19 @@ def _check_lengths(path: str, lengths: NDArray[np.int32]) -> None:
         )
 
 
+def _check_repeated(path: str, tree: Tree) -> None:
+    """Refuse a directory that has one text of the pickle twice as a name, before that is copied for each."""
+    if (tree.starts[1:] > tree.starts[:-1]).all():
+        return
+    order = np.lexsort((tree.starts, tree.owner))
+    owner, starts = tree.owner[order], tree.starts[order]
+    twice = np.flatnonzero((owner[1:] == owner[:-1]) & (starts[1:] == starts[:-1]))
+    if len(twice):
+        entry = order[twice[0]]
+        name = tree.text[tree.starts[entry] :][: tree.lengths[entry]].tobytes()
+        raise FormatError(path, f"its tree of names is wrong: a directory has {name!r} twice")
+
+
 def _scan_names(
     path: str,
     tree: Tree,
@@ -290,18 +305,20 @@ def _scan_names(
     """
     text_end = 0
     unsorted: set[int] = set()
-    for begin in range(0, len(starts), _CHUNK_ROWS):
-        count = min(_CHUNK_ROWS, len(starts) - begin)
+    rows = max(_CHUNK_BYTES // (int(lengths.max(initial=0)) + 1), 1)
+    for begin in range(0, len(starts), rows):
+        count = min(rows, len(starts) - begin)
         chunk = slice(begin, begin + count + 1)  # one row of overlap, to compare across the chunk's border
         width = int(lengths[chunk].max()) + 1  # one NUL at least after each name
         is_name = np.arange(width) < lengths[chunk, None]
-        padded = _rows(tree.text, starts[chunk], width) * is_name
-        _check_names(path, padded, is_name, lengths[chunk])
+        padded = _rows(tree.text, starts[chunk], width)
+        padded *= is_name
+        piece = padded[:count][is_name[:count]]
+        _check_names(path, padded[:count], piece, lengths[begin : begin + count])
         names = padded.view(f"S{width}").ravel()
         same_directory = owner[chunk][1:] == owner[chunk][:-1]
         wrong = np.flatnonzero(same_directory & (names[1:] <= names[:-1]))
         unsorted.update(np.unique(owner[begin + wrong]).tolist())
-        piece = padded[:count][is_name[:count]]
         text[text_end : text_end + len(piece)] = piece
         text_end += len(piece)
     return sorted(unsorted)
@@ -319,13 +336,15 @@ def _rows(text: NDArray[np.uint8], starts: NDArray[np.int64], width: int) -> NDA
     return rows
 
 
-def _check_names(path: str, padded: NDArray[np.uint8], is_name: NDArray[np.bool_], lengths: NDArray[np.int32]) -> None:
-    wrong = ((padded == ord("/")) | ((padded == 0) & is_name)).any(axis=1)
+def _check_names(path: str, padded: NDArray[np.uint8], text: NDArray[np.uint8], lengths: NDArray[np.int32]) -> None:
+    """Args: the names of some rows, padded with NULs, shape (rows, width), and back to back."""
     dots = (padded[:, 0] == ord(".")) & ((lengths == 1) | ((lengths == 2) & (padded[:, 1] == ord("."))))
-    rows = np.flatnonzero(wrong | dots)
-    if len(rows):
-        name = padded[rows[0]][is_name[rows[0]]].tobytes()
-        raise FormatError(path, f"its tree of names is wrong: {name!r} is not a valid name")
+    if text.all() and not (text == ord("/")).any() and not dots.any():
+        return
+    for row, length in zip(padded, lengths.tolist(), strict=True):
+        name = row[:length].tobytes()
+        if name in (b".", b"..") or b"/" in name or b"\0" in name:
+            raise FormatError(path, f"its tree of names is wrong: {name!r} is not a valid name")
 
 
 def _sort_run(

@@ -156,14 +156,23 @@ def _decode_surrogates(parser: PickledTree, starts: NDArray[np.int64], lengths: 
     order = np.argsort(starts, kind="stable")
     before = order[np.maximum(np.searchsorted(starts[order], surrogates, "right") - 1, 0)]
     inside = (starts[before] <= surrogates) & (surrogates < starts[before] + lengths[before])
-    holds = np.flatnonzero(np.isin(starts, starts[before[inside]])) if inside.any() else ()
+    if not inside.any():
+        return text
+    holds = np.flatnonzero(np.isin(starts, starts[before[inside]]))
+    # One text may be the name of many entries.
+    distinct, which = np.unique(starts[holds], return_inverse=True)
     appended = bytearray()
-    for entry in holds:
-        raw = parser.blob[starts[entry] : starts[entry] + lengths[entry]]
+    new_starts, new_lengths = np.empty(len(distinct), np.int64), np.empty(len(distinct), np.int32)
+    of_distinct = np.empty(len(distinct), np.int32)
+    of_distinct[which] = lengths[holds]
+    for number, (start, length) in enumerate(zip(distinct.tolist(), of_distinct.tolist(), strict=True)):
         try:
-            name = raw.decode("utf-8", "surrogatepass").encode("utf-8", "surrogateescape")
+            name = (
+                parser.blob[start : start + length].decode("utf-8", "surrogatepass").encode("utf-8", "surrogateescape")
+            )
         except UnicodeError:
-            raise parser.error("a name is not text", int(starts[entry])) from None
-        starts[entry], lengths[entry] = len(text) + len(appended), len(name)
+            raise parser.error("a name is not text", start) from None
+        new_starts[number], new_lengths[number] = len(text) + len(appended), len(name)
         appended += name
+    starts[holds], lengths[holds] = new_starts[which], new_lengths[which]
     return np.concatenate([text, np.frombuffer(bytes(appended), np.uint8)])
