@@ -42,6 +42,7 @@ _MEMO_CLASS, _MEMO_OTHER = -1, -2
 # After so many files found one by one those that are alike are looked for at once; in vain, and it waits for more.
 _PATIENCE, _MOST_PATIENCE = 32, 512
 _ALIKE_AT_ONCE = 1024  # a pickle's batch has a thousand
+_FEW = 16
 
 
 class _Directory:
@@ -194,25 +195,33 @@ class PickledTree:
             self.stack.append(_Files(begin, end))
 
     def _files(self, p: int) -> int:
-        """Take as many `name memo integer` in their usual form as follow p; returns the position after them.
+        """Take as many files in their usual form, `name memo integer` or all without memo, as follow p; returns the
+        position after them.
 
         Nearly all of a tree is this, so it has to be quick.
         """
+        memo = int(self.blob[p + 2 + self.blob[p + 1]] == _MEMOIZE)
         going = True
         while going:
-            found, p = self._next_files(p)
+            found, p = self._next_files(p, memo)
             going = len(found) == self._patience
-            self._take_files(np.array(found, np.int64))
+            if len(found) < _FEW:
+                self._take_few_files(found, memo)
+            else:
+                self._take_files(np.array(found, np.int64), memo)
             if going:
-                alike = self._files_alike(found[-1], p)
+                alike = self._files_alike(found[-1], p, memo)
                 if len(alike):
-                    self._take_files(alike)
+                    self._take_files(alike, memo)
                     p = int(alike[-1]) + p - found[-1]
                 self._patience = _PATIENCE if len(alike) >= _PATIENCE else min(2 * self._patience, _MOST_PATIENCE)
         return p
 
-    def _next_files(self, p: int) -> tuple[list[int], int]:
-        """The positions of at most `_patience` files that follow p, found one by one, and the position after them."""
+    def _next_files(self, p: int, memo: int) -> tuple[list[int], int]:
+        """The positions of at most `_patience` files that follow p, found one by one, and the position after them.
+
+        Args: memo, 1 if each name is kept in the memo, 0 if none is.
+        """
         b, int_bytes = self.blob, _INT_BYTES
         found: list[int] = []
         append = found.append
@@ -220,31 +229,41 @@ class PickledTree:
             if b[p] != SHORT_BINUNICODE:
                 break
             q = p + 2 + b[p + 1]
-            if b[q] != _MEMOIZE:
-                break
-            size = int_bytes[b[q + 1]]
+            if memo:
+                if b[q] != _MEMOIZE:
+                    break
+                q += 1
+            size = int_bytes[b[q]]
             if not size:
                 break
             append(p)
-            p = q + 1 + size
+            p = q + size
         return found, p
 
-    def _files_alike(self, model: int, p: int) -> NDArray[np.int64]:
+    def _files_alike(self, model: int, p: int, memo: int) -> NDArray[np.int64]:
         """The positions of the files that follow p and are as the one at `model`, which ends at p: with names of one
         length and numbers of one size, as whole archives have them."""
         size = p - model
         count = min(_ALIKE_AT_ONCE, (len(self.text) - p) // size)
         name_end = 2 + self.blob[model + 1]
-        opcodes = [0, 1, name_end, name_end + 1]  # and, second, the length of the name
+        opcodes = [0, 1, name_end, name_end + memo]  # and, second, the length of the name
         rows = self.text[p : p + count * size].reshape(count, size)
         others = np.flatnonzero((rows[:, opcodes] != self.text[model:p][opcodes]).any(axis=1))
         return p + size * np.arange(others[0] if len(others) else count)
 
-    def _take_files(self, at: NDArray[np.int64]) -> None:
+    def _take_files(self, at: NDArray[np.int64], memo: int) -> None:
         positions = at.tobytes()
         self.names.frombytes(positions)
-        self.memo.frombytes(positions)
-        self.values.frombytes((at + 3 + self.text[at + 1]).tobytes())
+        if memo:
+            self.memo.frombytes(positions)
+        self.values.frombytes((at + 2 + memo + self.text[at + 1]).tobytes())
+
+    def _take_few_files(self, at: list[int], memo: int) -> None:
+        """As `_take_files`, which takes longer for a few."""
+        self.names.extend(at)
+        if memo:
+            self.memo.extend(at)
+        self.values.extend([p + 2 + memo + self.blob[p + 1] for p in at])
 
     def _name(self, p: int, size: int) -> int:
         if p + size > len(self.blob):
