@@ -22,6 +22,7 @@ from ffrfs.format.index import ROOT_INODE, Index
 from ffrfs.format.names import decode_name
 from ffrfs.pack.outputs.folder import TargetFolder
 from ffrfs.pack.outputs.tar import TargetTar
+from ffrfs.pack.paths import Paths
 from ffrfs.pack.progress import Progress, Tally
 
 __all__ = ["MARKER", "OutputKind", "Unpacked", "unpack"]
@@ -126,17 +127,18 @@ def _free_name(index: Index) -> bytes:
 def _write_tree(
     shards: Shards, index: Index, target: TargetFolder | TargetTar, inodes: Iterator[int], tally: Tally
 ) -> None:
+    path_of = Paths(index)
     reader = RecordReader(shards, index.records, check=False)  # checked below, where the file's name is known
     try:
         for batch in _batches(index, inodes):
             if index.is_directory(batch[0]):
-                target.enter(index.path(batch[0]))
+                target.enter(path_of(batch[0]))
             elif index.size(batch[0]) > _BATCH_BYTES:
-                target.write(index.path(batch[0]), index.size(batch[0]), _parts(shards, index, batch[0], tally))
+                target.write(path_of(batch[0]), index.size(batch[0]), _parts(shards, index, batch[0], tally))
             else:
                 numbers = [index.record(inode) for inode in batch]
                 for inode, number, data in zip(batch, numbers, reader.read(numbers), strict=True):
-                    path = index.path(inode)
+                    path = path_of(inode)
                     check_record(shards, index.records, number, data, decode_name(path))
                     target.write(path, len(data), [data.data])
                 tally.add(len(batch), sum(map(index.size, batch)))

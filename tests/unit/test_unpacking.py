@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from ffrfs import ArchiveError, ChecksumError, FileWriter, pack_folder
+from ffrfs.pack.target import TargetFolder
 from ffrfs.pack.unpack import MARKER, unpack
+from tests.support.archives import write_archive
 from tests.support.fuse import require_root
 from tests.support.users import NOBODY
 
@@ -307,3 +309,25 @@ def test_what_is_no_archive_makes_no_target(tmp_path, target):
     with pytest.raises(ArchiveError):
         unpack(tmp_path / "no.ffr", target)
     assert not target.exists()
+
+
+def comb(levels, teeth):
+    """A tree as deep as `levels`, in whose last directory files and directories alternate."""
+    tree = {b"%06d" % number: b"" if number % 2 else {b"file": b"x"} for number in range(teeth)}
+    for _ in range(levels):
+        tree = {b"d": tree}
+    return tree
+
+
+@pytest.mark.timeout(60)
+def test_a_deep_tree_is_not_walked_from_its_root_for_each_file(tmp_path):
+    archive = write_archive(tmp_path / "deep.ffr", comb(200, 300))
+    opened = []
+    open_folder = TargetFolder._open_folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(TargetFolder, "_open_folder", lambda *args: opened.append(args) or open_folder(*args))
+        assert unpack(archive, tmp_path / "out").files == 300
+    assert len(opened) < 200 + 2 * 300
+    last = tmp_path / "out" / "/".join(["d"] * 200)
+    assert sorted(os.listdir(last)) == [f"{number:06d}" for number in range(300)]
+    assert (last / "000000" / "file").read_bytes() == b"x"

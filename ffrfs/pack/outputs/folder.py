@@ -17,6 +17,7 @@ from ffrfs.linux.ownership import open_folder
 __all__ = ["TargetFolder"]
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_OPEN_FOLDERS = 64  # kept open above each other: in a deep tree each step up or down would otherwise begin at the root
 _FILE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -32,14 +33,15 @@ class TargetFolder:
     def __init__(self, path: str, force: bool) -> None:
         self._path, self._force = path, force
         self._root_fd = _open_target(path)
-        self._folder, self._folder_fd = b"", self._root_fd  # the folder entered last
+        self._entered: list[tuple[bytes, int]] = []  # the folder entered last, and before it some of those above it
         if not force and os.listdir(self._root_fd):
             self.close()
             raise FileExistsError(errno.EEXIST, "the folder is not empty, and overwriting was not asked for", path)
 
     def close(self) -> None:
         """Close the folder."""
-        self._release(self._folder_fd)
+        while self._entered:
+            os.close(self._entered.pop()[1])
         os.close(self._root_fd)
 
     def __enter__(self) -> TargetFolder:
@@ -62,18 +64,23 @@ class TargetFolder:
 
         Raises: FileExistsError if something else is in the way, without force; OSError.
         """
-        if path == self._folder:
-            return
-        fd = self._root_fd
+        entered = self._entered
+        while entered and not (path == entered[-1][0] or path.startswith(entered[-1][0] + b"/")):
+            os.close(entered.pop()[1])
+        above = entered[-1][0] if entered else b""
+        rest = path[len(above) :].strip(b"/")
         try:
-            for name in path.split(b"/") if path else ():
-                above, fd = fd, self._open_folder(fd, name)
-                self._release(above)
+            for name in rest.split(b"/") if rest else ():
+                above = above + b"/" + name if above else name
+                entered.append((above, self._open_folder(self._folder_fd, name)))
+                if len(entered) > _OPEN_FOLDERS:
+                    os.close(entered.pop(0)[1])
         except OSError as error:
-            self._release(fd)
             raise self._named(error, path) from None
-        self._release(self._folder_fd)
-        self._folder, self._folder_fd = path, fd
+
+    @property
+    def _folder_fd(self) -> int:
+        return self._entered[-1][1] if self._entered else self._root_fd
 
     def write(self, path: bytes, size_bytes: int, parts: Iterable[memoryview]) -> None:
         """Write a file of so many bytes. If that fails, also because `parts` raises, the file is removed again.
@@ -130,10 +137,6 @@ class TargetFolder:
     def _named(self, error: OSError, path: bytes) -> OSError:
         """The same error about a path that the user knows."""
         return OSError(error.errno, error.strerror, os.path.join(self._path, os.fsdecode(path)))
-
-    def _release(self, fd: int) -> None:
-        if fd != self._root_fd:
-            os.close(fd)
 
 
 def _open_target(path: str) -> int:
