@@ -3,13 +3,19 @@
 It comes from a stranger, so nothing of it is executed: a parser knows the few opcodes that such a pickle consists of,
 in this grammar, and refuses everything else before anything is built.
 
-    pickle    = PROTO {FRAME} directory STOP
+    pickle    = PROTO directory STOP
     directory = class EMPTY_TUPLE REDUCE [memo] {batch}
-    class     = 'collections' 'OrderedDict' STACK_GLOBAL [memo] | GLOBAL [memo] | get
+    class     = text text STACK_GLOBAL [memo] | GLOBAL [memo] | get
     batch     = MARK {name value} SETITEMS | name value SETITEM
-    name      = SHORT_BINUNICODE [memo] | BINUNICODE [memo] | get
+    name      = text | BINUNICODE [memo]
+    text      = SHORT_BINUNICODE [memo] | get
     value     = BININT1 | BININT2 | BININT | directory
-    memo      = MEMOIZE | BINPUT | LONG_BINPUT          get = BINGET | LONG_BINGET
+    memo      = MEMOIZE | BINPUT | LONG_BINPUT
+    get       = BINGET | LONG_BINGET
+
+FRAME may stand before any opcode after PROTO. The two texts of a class are `collections` and `OrderedDict`, and GLOBAL
+names the same class. A memo has the number of memos that were set before it; a get refers to a text that was kept, as
+the class does to the class.
 
 Runs of files, which nearly all of a tree is, are read by one small loop, or at once where they are alike; numpy does
 the rest (`tree`).

@@ -33,7 +33,7 @@ from tests.data.make_corrupt import FOLDER, LYING, RECORDS, open_for_index, righ
 from tests.support.archives import TREE_MAGIC, archive_of, packed_folder
 from tests.support.kernel import WITHOUT_REPLY, Kernel, right_requests
 
-__all__ = ["TARGETS", "WORDS", "Targets", "seeds"]
+__all__ = ["TARGETS", "WORDS", "Targets", "seeds", "unpickled"]
 
 _TREE = {b"a": b"contents", b"d": {b"x\xff": b"", b"caf\xc3\xa9": b"more", b"e": {}}, b"z" * 255: b"last"}
 _INDEX_PREFIX = struct.Struct("<8sIII")  # magic, version, size and CRC32 of the JSON header
@@ -77,7 +77,7 @@ class Targets:
         """A pickled tree, in an archive that is right otherwise; what is accepted is what pickle would make of it."""
         self._write(archive_of([*RECORDS, TREE_MAGIC + data]))
         index = self._build()
-        expected = _unpickled(data) if index is not None else None
+        expected = unpickled(data) if index is not None else None
         if index is not None and expected is not None:
             found = {index.path(inode): max(index.record(inode), -1) for inode in index.walk()}
             assert found == expected, "the tree is not the one that was pickled"
@@ -217,7 +217,7 @@ class _OnlyTrees(pickle.Unpickler):
         raise pickle.UnpicklingError(f"{module}.{name}")
 
 
-def _unpickled(data: bytes) -> dict[bytes, int] | None:
+def unpickled(data: bytes) -> dict[bytes, int] | None:
     """Path and record number (-1: a directory) of all entries of a tree, by Python's pickle; None if it has none.
 
     Only for what our parser accepted: pickle itself has no bound on what it allocates.

@@ -30,6 +30,30 @@ def one_name_in_many_directories(size_bytes: int) -> bytes:
     return _packed(_CLASS + b")R(" + first + b"".join(more) + b"u.")
 
 
+def long_names_of_all_directories(size_bytes: int) -> bytes:
+    """A right tree: the same 250 names, of 255 bytes that are not UTF-8, in every directory, and in none sorted."""
+    texts = [b"%03d" % number + b"\xed\xb2\x80" * 252 for number in reversed(range(250))]
+    first = b"".join(_name(text) + b"q" + bytes([number]) + b"K\x00" for number, text in enumerate(texts, 1))
+    others = b"".join(b"h" + bytes([number]) + b"K\x00" for number in range(1, 251))
+    directories = (b"\x8c\x08%08d" % number + _EMPTY + b"(" + others + b"u" for number in range(size_bytes // 1020))
+    return _packed(_CLASS + b")R(" + _name(b"first") + _EMPTY + b"(" + first + b"u" + b"".join(directories) + b"u.")
+
+
+def one_name_many_times_in_one_directory(size_bytes: int) -> bytes:
+    """References to one name of 255 bytes, in the directory that has it."""
+    return _packed(_CLASS + b")R(" + _name(b"x" * 255) + b"q\x01K\x00" + b"h\x01K\x00" * (size_bytes // 4) + b"u.")
+
+
+def short_names_without_memo(size_bytes: int) -> bytes:
+    """Right but for their names, which are all the same."""
+    return _packed(_CLASS + b")R(" + b"\x8c\x01aK\x00" * (size_bytes // 5) + b"u.")
+
+
+def files_one_by_one(size_bytes: int) -> bytes:
+    """Batches of a single file."""
+    return _packed(_CLASS + b")R" + b"\x8c\x01aK\x00s" * (size_bytes // 6) + b".")
+
+
 def one_long_name_many_times(size_bytes: int) -> bytes:
     """Half of it one name with a surrogate in it, half references to that name."""
     text = _name(b"\xed\xb3\xbf" * (size_bytes // 6)) + b"q\x01K\x00"
@@ -75,7 +99,7 @@ def empty_records(size_bytes: int) -> bytes:
 
 
 def colliding_names(size_bytes: int) -> bytes:
-    """A right tree of names whose CRC32s are all the same, for who finds names by it."""
+    """A right tree of names whose CRC32s are all the same, for whoever finds names by it."""
     names = names_with_crc(0x5EED5EED, size_bytes // 16)
     return _packed(_CLASS + b")R(" + b"".join(_name(name) + b"K\x00" for name in names) + b"u.")
 
@@ -84,6 +108,10 @@ BOMBS: dict[str, Callable[[int], bytes]] = {
     function.__name__: function
     for function in (
         one_name_in_many_directories,
+        long_names_of_all_directories,
+        one_name_many_times_in_one_directory,
+        short_names_without_memo,
+        files_one_by_one,
         one_long_name_many_times,
         names_without_values,
         directories_without_names,
