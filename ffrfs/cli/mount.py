@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
+import sys
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
@@ -50,7 +51,7 @@ def mount(
     ffrfs umount /mnt/coco
     """
     check_fuse()
-    from ffrfs.daemon.background import Foreground
+    from ffrfs.daemon.background import in_foreground
     from ffrfs.daemon.serve import prepare
     from ffrfs.mount.config import read_config
     from ffrfs.mount.log import start_logging
@@ -69,13 +70,12 @@ def mount(
     archive, *others, mountpoint = paths
     prepared = prepare(archive, os.path.abspath(mountpoint), parsed, others)
     if foreground:
-        return prepared.serve(Foreground())
-    serve_in_background(prepared, log, debug)
-    return 0
+        return in_foreground(prepared.serve, prepared.mountpoint)
+    return serve_in_background(prepared, log, debug)
 
 
-def serve_in_background(prepared: PreparedMount, log: str | None = None, debug: bool = False) -> None:
-    """Make the mount and return once it answers. Raises: MountError, ArchiveError, OSError."""
+def serve_in_background(prepared: PreparedMount, log: str | None = None, debug: bool = False) -> NoReturn:
+    """Make the mount and end this process once it answers. Raises: MountError, ArchiveError, OSError."""
     from ffrfs.daemon.background import in_background
     from ffrfs.mount.log import start_default_log, start_logging
     from ffrfs.mount.mountpoint import real_path
@@ -84,7 +84,10 @@ def serve_in_background(prepared: PreparedMount, log: str | None = None, debug: 
         start_logging(log, debug)
     else:
         start_default_log(real_path(prepared.mountpoint), debug)
-    in_background(prepared.serve)
+    in_background(prepared.serve, prepared.mountpoint)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)  # the mount is announced: nothing that comes while the interpreter ends may say otherwise
 
 
 def check_fuse() -> None:

@@ -13,8 +13,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from typing import NoReturn
 
-from ffrfs.daemon.background import Awaited, daemon_pid, serve_and_exit
+from ffrfs.daemon.background import ENDING, Awaited, daemon_pid, serve_and_exit
+from ffrfs.daemon.cleaner import Cleaner
 from ffrfs.daemon.serve import PreparedMount
 from ffrfs.errors import FfrfsError
 from ffrfs.linux.namespace import enter_private_namespace
@@ -26,8 +28,7 @@ __all__ = ["CommandError", "go_on_in_private_namespace", "run_job"]
 logger = logging.getLogger(__name__)
 
 _SI_KERNEL = 0x80  # si_code of a signal from the terminal
-_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGQUIT)
-_FORWARDED = (*_ENDING, signal.SIGUSR1, signal.SIGUSR2)
+_FORWARDED = (*ENDING, signal.SIGUSR1, signal.SIGUSR2)
 _TAKEN = (*_FORWARDED, signal.SIGCHLD)
 _POLL_SECONDS = 0.1
 _READERS_SECONDS = 10.0  # for what the command has left behind to close its files
@@ -88,18 +89,28 @@ def _start(mount: PreparedMount, supervisors: dict[int, PreparedMount]) -> int:
     if pid == 0:
         os.close(reader)
         os.setsid()  # out of reach of the terminal's signals: those are for the command
-        end_with_parent(job, signal.SIGTERM)
-        signal.pthread_sigmask(signal.SIG_SETMASK, [])
-        serve_and_exit(mount.serve, Awaited(writer))
+        end_with_parent(job, signal.SIGTERM)  # which waits, as all signals here, until there is somebody to take it
+        _serve_guarded(mount, Awaited(writer))
     os.close(writer)
     supervisors[pid] = mount
     while not select.select([reader], [], [], _POLL_SECONDS)[0]:
-        info = signal.sigtimedwait(_ENDING, 0)
+        info = signal.sigtimedwait(ENDING, 0)
         if info is not None:
             os.close(reader)
             return info.si_signo
     daemon_pid(reader)
     return 0
+
+
+def _serve_guarded(mount: PreparedMount, launch: Awaited) -> NoReturn:
+    cleaner = Cleaner(mount.mountpoint)
+
+    def serve(launch: Awaited) -> int:
+        status = mount.serve(launch)
+        cleaner.dismiss()
+        return status
+
+    serve_and_exit(serve, launch, mount.mountpoint)
 
 
 def _run(command: Sequence[str], supervisors: dict[int, PreparedMount]) -> int:
@@ -142,7 +153,7 @@ def _end(supervisors: dict[int, PreparedMount]) -> None:
         while supervisors and time.monotonic() < deadline:
             info = signal.sigtimedwait(_TAKEN, max(deadline - time.monotonic(), 0))
             _reap(supervisors)
-            if info is not None and info.si_signo in _ENDING:
+            if info is not None and info.si_signo in ENDING:
                 break  # somebody is in a hurry
 
 

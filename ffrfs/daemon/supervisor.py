@@ -7,6 +7,7 @@ never has a second thread, so a fork is always safe.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import functools
 import gc
@@ -18,7 +19,6 @@ import socket
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 
 import trio
 
@@ -41,6 +41,7 @@ _QUICK_RESTARTS = 20  # within ten seconds; then something is wrong, and workers
 _SLOW_RESTART_SECONDS = 0.25  # twice, when one of several that were killed is seen before the others
 _STOP_SECONDS = 2.0  # for processes to end when asked; then they are killed
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)  # of this process, and of the machine
+_UNMOUNT_AGAIN_SECONDS = 0.5
 _SHORTAGE_SECONDS = 0.5
 _KILL_SECONDS = 5.0  # for killed processes to end; then they wait in the kernel for storage
 
@@ -66,7 +67,7 @@ class Supervisor:
         self._on_hangup = on_hangup
         self._processes: dict[int, int] = {}  # pid -> number of its role
         self._restarts: deque[float] = deque(maxlen=_QUICK_RESTARTS)
-        self._unmounting = self._ended = False
+        self._unmounting = self._retrying = self._ended = False
         self._failed = False
         self._stacks = StackPipe()
 
@@ -96,6 +97,7 @@ class Supervisor:
 
     async def _watch(self, watchdog: float | None) -> None:
         """Take signals until processes are missing or the mount has ended."""
+        self._retrying = False
         with trio.open_signal_receiver(*_SIGNALS) as signals, _unblocked():
             async with trio.open_nursery() as nursery:
                 if watchdog is not None:
@@ -106,6 +108,9 @@ class Supervisor:
                 self._reap()
                 while not self._ended and not self._missing() and not self._must_revive():
                     await self._handle(await anext(aiter(signals)))
+                    if self._unmounting and not self._retrying:
+                        self._retrying = True
+                        nursery.start_soon(self._keep_unmounting)
                 nursery.cancel_scope.cancel()
 
     async def _wait_for_suspect(self, suspects: socket.socket, scope: trio.CancelScope) -> None:
@@ -129,6 +134,8 @@ class Supervisor:
             self._begin_unmount(signal.Signals(number).name)
 
     def _begin_unmount(self, why: str) -> None:
+        if self._unmounting and is_mounted(self._mount):
+            return  # it is tried again and again: to end now would leave a dead mount below what is over it
         if self._unmounting:
             logger.warning("%s again: not waiting for open files any longer", why)
             self._ended = True
@@ -139,8 +146,14 @@ class Supervisor:
         try:
             unmount_made(self._mount)
         except MountError as error:
-            logger.error("%s", error)
+            logger.error("%s; trying again until it can be", error)
         # The workers end when the last open file is closed: the kernel then ends the connection.
+
+    async def _keep_unmounting(self) -> None:
+        while is_mounted(self._mount):
+            await trio.sleep(_UNMOUNT_AGAIN_SECONDS)
+            with contextlib.suppress(MountError):
+                unmount_made(self._mount)
 
     async def _log_state(self) -> None:
         logger.info("supervisor of %s: trio tasks\n%s", self._mount.mountpoint, task_tree())
@@ -255,7 +268,7 @@ def _ended_children() -> Iterator[tuple[int, int]]:
         yield pid, os.waitstatus_to_exitcode(status)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _unblocked() -> Iterator[None]:
     signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
     try:

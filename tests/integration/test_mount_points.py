@@ -10,7 +10,7 @@ import pytest
 from ffrfs.mount.mountpoint import find_mount, list_mounts
 from tests.support.archives import write_archive
 from tests.support.mounts import mounted
-from tests.support.processes import command, ffrfs
+from tests.support.processes import command, ffrfs, wait_until
 
 TREE = {b"a": b"hello\n"}
 
@@ -100,3 +100,32 @@ def test_umount_takes_nothing_of_somebody_else_away(root, mount):
         done = ffrfs("umount", ours.path)
         assert done.returncode == 3 and "something else is mounted over it" in done.stderr
     ours.unmount()
+
+
+@pytest.mark.semantics("stopping")
+def test_a_mount_below_that_of_somebody_else_is_served_until_it_can_be_unmounted(root, mount):
+    ours = mount(TREE)
+    ours.tolerated = ["something else is mounted over it; trying again"]
+    with (ours.path / "a").open("rb") as file:
+        with tmpfs(ours.path):
+            for _ in range(3):
+                os.kill(ours.supervisor, signal.SIGTERM)
+            wait_until(lambda: "trying again" in ours.log.read_text(), "it has tried")
+            assert file.read() == b"hello\n" and ours.is_mounted() and len(ours.children) > 1
+        wait_until(lambda: not ours.is_mounted(), "it is unmounted")
+    ours.wait_for_end()
+
+
+def test_an_inherited_descriptor_of_the_device_confuses_nothing(mount, monkeypatch):
+    before = [os.open("/dev/fuse", os.O_RDWR) for _ in range(2)]
+    try:
+        for fd in before:
+            os.set_inheritable(fd, True)
+        run = subprocess.run
+        monkeypatch.setattr("subprocess.run", lambda *words, **options: run(*words, **{**options, "close_fds": False}))
+        ours = mount(TREE)
+        monkeypatch.undo()
+        assert (ours.path / "a").read_bytes() == b"hello\n"
+    finally:
+        for fd in before:
+            os.close(fd)
