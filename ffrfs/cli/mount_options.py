@@ -31,6 +31,7 @@ FLAGS = (
         "What may be in the page cache ahead of the readers "
         f"(default {_DEFAULT.prefetch_bytes >> 20}M; 0: no reading ahead).",
     ),
+    ("--idle-timeout", "TIME", "Unmount what nobody has used for so long, such as 10min or 2h (default 0: never)."),
     ("--read-ahead-kb", "N", f"What the kernel asks for at once (default {_DEFAULT.read_ahead_kib}; root only)."),
 )
 

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
+from typing import TYPE_CHECKING
 
 import click
 
 from ffrfs.cli.mount import check_fuse
 from ffrfs.cli.mount_options import mount_options
 from ffrfs.errors import ConfigError
+
+if TYPE_CHECKING:
+    from ffrfs.daemon.shared import SharedMount
+    from ffrfs.mount.options import MountOptions
 
 __all__ = ["run"]
 
@@ -35,11 +41,19 @@ def _pair(text: str) -> tuple[str, str]:
     return archive, mountpoint
 
 
+def _shared(pairs: list[tuple[str, str]], options: MountOptions, own_log: bool, debug: bool) -> list[SharedMount]:
+    from ffrfs.daemon.shared import SharedMount
+
+    options = dataclasses.replace(options, shared=True)
+    return [SharedMount(archive, os.path.abspath(place), options, own_log, debug) for archive, place in pairs]
+
+
 @click.command("run", cls=_WithCommand)
 @click.argument("archive", type=click.Path(), required=False)
 @click.argument("mountpoint", type=click.Path(), required=False)
 @click.option("--mount", "mounts", multiple=True, metavar="A:B", help="Mount archive A at B, too; may be repeated.")
 @click.option("--private", is_flag=True, help="Only the command sees the mounts; they end with it in any case.")
+@click.option("--shared", is_flag=True, help="One mount for all jobs of this node: the last one unmounts.")
 @mount_options
 @click.option("--log", type=click.Path(), help="Log file (default: warnings to standard error).")
 @click.option("-d", "--debug", is_flag=True, help="Log more.")
@@ -50,6 +64,7 @@ def run(
     mountpoint: str | None,
     mounts: tuple[str, ...],
     private: bool,
+    shared: bool,
     options: tuple[str, ...],
     log: str | None,
     debug: bool,
@@ -61,8 +76,13 @@ def run(
     --private helps: the kernel then removes the mounts with the last process of the job. The options of a mount are
     those of 'ffrfs mount', and go for all of them.
 
+    With --shared, jobs of one user that mount the same archive at the same place share one mount and its memory, such
+    as the tasks that srun starts on a node: the first mounts, the others join, the last one unmounts, whatever ends
+    them. The options are those of the first, whose mount logs where mounts in the background do.
+
     \b
     ffrfs run coco.ffr /mnt/coco -- python tools/train.py config.py
+    srun --ntasks-per-node=8 ffrfs run --shared coco.ffr /tmp/coco -- python tools/train.py config.py
     ffrfs run --mount coco.ffr:/mnt/coco --mount ade.ffr:/mnt/ade -- ./job.sh
     """
     command: list[str] = context.meta[_COMMAND]
@@ -73,8 +93,10 @@ def run(
         raise click.UsageError("say what to mount: ARCHIVE MOUNTPOINT, or --mount ARCHIVE:MOUNTPOINT")
     if not command:
         raise click.UsageError("say what to run, after the mounts and --: ffrfs run coco.ffr /mnt/coco -- COMMAND")
+    if shared and private:
+        raise click.UsageError("--shared is for several jobs, --private for one: give one of them")
     check_fuse()
-    from ffrfs.daemon.run import go_on_in_private_namespace, run_job
+    from ffrfs.daemon.run import go_on_in_private_namespace, run_job, run_shared_job
     from ffrfs.daemon.serve import prepare
     from ffrfs.mount.log import start_logging
     from ffrfs.mount.options import parse_options
@@ -83,6 +105,8 @@ def run(
     if log is None and not debug:
         logging.getLogger().setLevel(logging.WARNING)
     parsed = parse_options(options)
+    if shared:
+        return run_shared_job(_shared(pairs, parsed, log is not None, debug), command)
     if private:
         status = go_on_in_private_namespace()
         if status is not None:

@@ -92,12 +92,15 @@ class Awaited(Foreground):
 class Launch(Awaited):
     """The command that started a background mount and is to return.
 
-    Args: pipe, on which it waits; answers, on which it says that it has heard; cleaner, for the time until then.
+    Args: pipe, on which it waits; answers, on which it says that it has heard; cleaner, for the time until then;
+    shared, whether others may have joined the mount meanwhile, so that it outlives the command in any case.
     """
 
-    def __init__(self, pipe: int, answers: int, cleaner: Cleaner) -> None:
+    def __init__(self, pipe: int, answers: int, cleaner: Cleaner, shared: bool) -> None:
         super().__init__(pipe, cleaner)
-        self._answers = answers
+        self._answers, self._shared = answers, shared
+        if shared:
+            os.setsid()
 
     def mounted(self) -> None:
         """Let go of the terminal and the working folder, before there are workers that would keep them."""
@@ -113,13 +116,14 @@ class Launch(Awaited):
         Not earlier: an automount waits for this mount, and lets only the process group of systemd, which the command
         is in, past the mount point until then.
         """
-        os.setsid()
+        if not self._shared:
+            os.setsid()
         try:
             super().ready()
             heard = os.read(self._answers, 1)
         except BrokenPipeError:
             heard = b""
-        if not heard:
+        if not heard and not self._shared:
             raise MountError("the command that mounted has ended before the mount was ready; it was taken back")
         os.close(self._answers)
 
@@ -133,11 +137,11 @@ def in_foreground(serve: Callable[[Foreground], int], mountpoint: str) -> int:
         raise
 
 
-def in_background(serve: Callable[[Launch], int], mountpoint: str) -> int:
+def in_background(serve: Callable[[Launch], int], mountpoint: str, shared: bool = False) -> int:
     """Run `serve` in a daemon process.
 
     Args: serve, which tells its argument how far it has come and returns an exit status when the mount has ended;
-    mountpoint, where it mounts.
+    mountpoint, where it mounts; shared, as for `Launch`.
     Returns: the daemon's process id, once the mount answers; signals that end processes are blocked from then on, since
     the exit status must be that of a success. Raises: what `serve` raised before that.
     """
@@ -149,7 +153,7 @@ def in_background(serve: Callable[[Launch], int], mountpoint: str) -> int:
         os.close(reader)
         os.close(answer)
         cleaner = Cleaner(mountpoint, answers)
-        serve_and_exit(serve, Launch(writer, answers, cleaner), mountpoint)
+        serve_and_exit(serve, Launch(writer, answers, cleaner, shared), mountpoint)
     os.close(writer)
     os.close(answers)
     try:

@@ -48,7 +48,9 @@ class Processes:
         self._prefetch_row, self._own_row = 2 * workers, 2 * workers + 1
         self._state = SharedState(2 * workers + 2, len(index.records), len(index), index.directories)
         self._content = Content(shards, index, self._state, ChangeWatch(shards))
-        self._statistics = StatisticsFolder(self._state, shards.path, mountpoint, workers, index.files)
+        self._statistics = StatisticsFolder(
+            self._state, shards.path, mountpoint, workers, index.files, options.shared
+        )
         self._tree = TreeOptions(
             uid=os.geteuid() if options.uid is None else options.uid,
             gid=os.getegid() if options.gid is None else options.gid,
@@ -68,6 +70,10 @@ class Processes:
         if self._packets is not None:
             roles.append(functools.partial(self._prefetch, self._packets))
         return [*roles, self._guard]
+
+    def activity(self) -> int:
+        """A number that grows with each request."""
+        return sum(self._state.totals().values())
 
     def _worker(self, worker: int) -> int:
         begin_process(self._supervisor)

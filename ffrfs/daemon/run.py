@@ -18,12 +18,13 @@ from typing import NoReturn
 from ffrfs.daemon.background import ENDING, Awaited, daemon_pid, serve_and_exit
 from ffrfs.daemon.cleaner import Cleaner
 from ffrfs.daemon.serve import PreparedMount
+from ffrfs.daemon.shared import SharedMount
 from ffrfs.errors import FfrfsError
 from ffrfs.linux.namespace import enter_private_namespace
 from ffrfs.linux.processes import end_with_parent
 from ffrfs.mount.mountpoint import clean_stale
 
-__all__ = ["CommandError", "go_on_in_private_namespace", "run_job"]
+__all__ = ["CommandError", "go_on_in_private_namespace", "run_job", "run_shared_job"]
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +62,24 @@ def run_job(mounts: Sequence[PreparedMount], command: Sequence[str]) -> int:
     finally:
         _end(supervisors)
         _clean(mounts)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def run_shared_job(mounts: Sequence[SharedMount], command: Sequence[str]) -> int:
+    """The same with mounts that other jobs on this node may have, too: the last one unmounts.
+
+    Returns and raises: as `run_job`.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TAKEN)
+    try:
+        for mount in mounts:
+            number = mount.enter()
+            if number:
+                return 128 + number
+        return _run(command, {})
+    finally:
+        for mount in reversed(mounts):
+            mount.leave()
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 

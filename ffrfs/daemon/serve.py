@@ -19,6 +19,7 @@ from ffrfs.daemon.notify import notify
 from ffrfs.daemon.processes import Processes
 from ffrfs.daemon.session import open_session, take_back
 from ffrfs.daemon.supervisor import Supervisor
+from ffrfs.daemon.unused import Unused
 from ffrfs.errors import MountError
 from ffrfs.format.index import Index
 from ffrfs.linux.ownership import check_files
@@ -109,6 +110,7 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     supervisor = Supervisor(
         session, processes.roles(), on_hangup=lambda: _report_replacement(mount.shards), revival=processes.revival
     )
+    supervisor.unused = Unused(session.mount, options, processes.activity)
     supervisor.start()
     _check_answer(session.mount)
     _set_read_ahead(session.mount, options)

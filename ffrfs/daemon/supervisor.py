@@ -26,6 +26,7 @@ from ffrfs.daemon.notify import notify, watchdog_seconds
 from ffrfs.daemon.revival import Revival
 from ffrfs.daemon.session import Session
 from ffrfs.daemon.stacks import StackPipe, task_tree
+from ffrfs.daemon.unused import Unused
 from ffrfs.daemon.worker import SESSION_ENDED
 from ffrfs.errors import MountError
 from ffrfs.mount.log import reopen_log
@@ -51,7 +52,8 @@ class Supervisor:
 
     Args: session; roles, one function for each process to keep, the workers first, which runs in the child and returns
     its exit status; on_hangup, called for SIGHUP; revival, what is done for what a dead worker had in hand, or None
-    where the kernel does not send it again.
+    where the kernel does not send it again. Attribute: unused, which says whether the mount is to end when nobody
+    uses it.
     """
 
     def __init__(
@@ -70,6 +72,7 @@ class Supervisor:
         self._unmounting = self._retrying = self._ended = False
         self._failed = False
         self._stacks = StackPipe()
+        self.unused: Unused | None = None
 
     def start(self) -> None:
         """Start all processes. From here on signals wait until `run` takes them."""
@@ -105,6 +108,8 @@ class Supervisor:
                 suspects = self._revival.suspects.socket() if self._revival is not None else None
                 if suspects is not None:
                     nursery.start_soon(self._wait_for_suspect, suspects, nursery.cancel_scope)
+                if self.unused is not None and self.unused.seconds:
+                    nursery.start_soon(self._end_unused, self.unused)
                 self._reap()
                 while not self._ended and not self._missing() and not self._must_revive():
                     await self._handle(await anext(aiter(signals)))
@@ -154,6 +159,14 @@ class Supervisor:
             await trio.sleep(_UNMOUNT_AGAIN_SECONDS)
             with contextlib.suppress(MountError):
                 unmount_made(self._mount)
+
+    async def _end_unused(self, unused: Unused) -> None:
+        while not self._unmounting:
+            await trio.sleep(unused.seconds)
+            if not self._unmounting and unused.unmount():
+                self._unmounting = True
+                notify("STOPPING=1", "STATUS=unmounting, nobody uses it")
+                logger.info("%s was not used: it is unmounted", self._mount.mountpoint)
 
     async def _log_state(self) -> None:
         logger.info("supervisor of %s: trio tasks\n%s", self._mount.mountpoint, task_tree())

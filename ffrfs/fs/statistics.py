@@ -30,11 +30,13 @@ _FILES = {b"stats": _FOLDER_INODE + 1, b"metrics": _FOLDER_INODE + 2}
 class StatisticsFolder:
     """The hidden folder.
 
-    Args: state, the counters; archive, mountpoint, workers, files, what the mount is. Made in the supervisor, used in
-    the workers.
+    Args: state, the counters; archive, mountpoint, workers, files, shared, what the mount is. Made in the supervisor,
+    used in the workers.
     """
 
-    def __init__(self, state: SharedState, archive: str, mountpoint: str, workers: int, files: int) -> None:
+    def __init__(
+        self, state: SharedState, archive: str, mountpoint: str, workers: int, files: int, shared: bool = False
+    ) -> None:
         self._state = state
         self._facts = {
             "version": __version__,
@@ -43,6 +45,7 @@ class StatisticsFolder:
             "supervisor_pid": os.getpid(),
             "workers": workers,
             "files": files,
+            "shared": shared,
             "started": time.time(),
         }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import os
@@ -26,10 +27,11 @@ __all__ = [
     "open_mountpoint",
     "real_path",
     "unmount_made",
+    "unmount_unused",
 ]
 
 DEAD_ERRNOS = (errno.ENOTCONN, errno.ECONNABORTED)
-_MNT_DETACH = 2
+_MNT_DETACH, _MNT_EXPIRE, _UMOUNT_NOFOLLOW = 2, 4, 8
 _MAX_LINKS = 40  # as the kernel's
 
 
@@ -130,6 +132,36 @@ def unmount_made(mount: Mount) -> None:
             raise
 
 
+def unmount_unused(mount: Mount, expire: bool = False) -> bool:
+    """Unmount this very mount if no process has a file or folder of it open; returns whether it is gone.
+
+    Args: expire, which only root can: only if it was not used either since the last such call (MNT_EXPIRE).
+    Raises: MountError.
+    """
+    found = _as_it_is_now(mount)
+    if found is None:
+        return True
+    if found.number != [at.number for at in list_mounts(None) if at.mountpoint == found.mountpoint][-1]:
+        return False  # something is mounted over it, which uses it
+    folder, name = os.path.split(found.mountpoint)
+    try:
+        place = os.open(folder, os.O_PATH | os.O_CLOEXEC)
+    except OSError as error:
+        raise MountError(f"{mount.mountpoint} cannot be unmounted: {error.strerror}") from None
+    try:
+        flags = _UMOUNT_NOFOLLOW | (_MNT_EXPIRE if expire else 0)
+        problem = _umount(f"/proc/self/fd/{place}/{name}", flags)
+    finally:
+        os.close(place)
+    if problem == errno.EPERM and os.geteuid() != 0 and not expire:
+        with contextlib.suppress(MountError):  # busy
+            _ask_fusermount(found.mountpoint, "-u")
+        return not is_mounted(found)
+    if problem not in (0, errno.EBUSY, errno.EAGAIN):
+        raise MountError(f"{mount.mountpoint} cannot be unmounted: {os.strerror(problem)}")
+    return problem == 0
+
+
 def _unmount(mount: Mount) -> None:
     """Unmount it by a descriptor, so that nothing else is unmounted, whatever a user's link or a later mount does.
 
@@ -142,11 +174,11 @@ def _unmount(mount: Mount) -> None:
     try:
         if _mount_number(fd) != mount.number:
             raise MountError(f"{mount.mountpoint} cannot be unmounted: something else is mounted over it")
-        problem = _detach(f"/proc/self/fd/{fd}")
+        problem = _umount(f"/proc/self/fd/{fd}", _MNT_DETACH)
     finally:
         os.close(fd)
     if problem == errno.EPERM and os.geteuid() != 0:
-        _ask_fusermount(mount.mountpoint)
+        _ask_fusermount(mount.mountpoint, "-u", "-z")
     elif problem:
         raise MountError(f"{mount.mountpoint} cannot be unmounted: {os.strerror(problem)}")
 
@@ -156,21 +188,21 @@ def _mount_number(fd: int) -> int:
         return next(int(line.split()[1]) for line in facts if line.startswith("mnt_id:"))
 
 
-def _ask_fusermount(path: str) -> None:
+def _ask_fusermount(path: str, *options: str) -> None:
     """Have it unmount what is this user's own, which is all that it unmounts. Raises: MountError."""
     fusermount = shutil.which("fusermount3") or shutil.which("fusermount")
     if fusermount is None:
         raise MountError(f"{path} cannot be unmounted: fusermount3 is missing, install the package fuse3")
-    done = subprocess.run([fusermount, "-u", "-z", "--", path], capture_output=True)  # noqa: S603
+    done = subprocess.run([fusermount, *options, "--", path], capture_output=True)  # noqa: S603
     if done.returncode != 0:
         said = printable(done.stderr.strip())
         raise MountError(f"{path} cannot be unmounted: {said or 'fusermount3 failed'}")
 
 
-def _detach(path: str) -> int:
-    """Unmount lazily; returns an errno, or 0."""
+def _umount(path: str, flags: int) -> int:
+    """Returns an errno, or 0. Source: umount(2)."""
     libc = ctypes.CDLL(None, use_errno=True)
-    return 0 if libc.umount2(os.fsencode(path), _MNT_DETACH) == 0 else ctypes.get_errno()
+    return 0 if libc.umount2(os.fsencode(path), flags) == 0 else ctypes.get_errno()
 
 
 def _as_it_is_now(mount: Mount) -> Mount | None:

@@ -26,7 +26,7 @@ class Observation:
 
     Attributes: archive, mountpoint, workers, files, what the mount is; counters, by the names of `ffrfs.fs.counters`, 0
     what a daemon of another version has not; read_histogram, element b the number of READs that took less than 2**b µs
-    and not less than half of that; begin, end, seconds since the epoch.
+    and not less than half of that; begin, end, seconds since the epoch; shared, whether jobs share it.
     """
 
     archive: str
@@ -37,6 +37,7 @@ class Observation:
     read_histogram: list[int]
     begin: float
     end: float
+    shared: bool = False
 
     def since(self, earlier: Observation) -> Observation:
         """What was counted after an earlier observation of the same mount."""
@@ -82,6 +83,7 @@ def observe(mountpoint: str) -> Observation:
             read_histogram=[int(number) for number in facts["read_microseconds_log2"]],
             begin=float(facts["started"]),
             end=time.time(),
+            shared=facts.get("shared") is True,
         )
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise MountError(

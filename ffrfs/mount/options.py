@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 _KERNEL_OPTIONS = ("nosuid", "nodev", "noexec", "noatime", "suid", "dev", "exec", "atime", "sync", "async", "dirsync")
 _SEPARATOR = re.compile(r"(?<!\\),")
+_TIME = re.compile(r"([0-9]{1,8})(s|min|h|d|)")
 _SIZE_DIGITS = 15  # a petabyte
 _SIZE = re.compile(r"(\d+)([kmg]?)(i?b?)", re.IGNORECASE)
 
@@ -38,7 +39,9 @@ class MountOptions:
     prefetch_bytes, what may be read ahead of the readers, 0 for nothing; read_ahead_kib, what the kernel asks for at
     once, set only where the daemon has the right; subdir, the directory of the archive that is shown, by default its
     root; union, whether several archives are laid over each other, the later above the earlier, instead of each being
-    in a folder of its name; kernel, flags passed on, such as noexec.
+    in a folder of its name; idle_timeout_s, after which a mount that nobody uses is unmounted, 0 for never; shared,
+    whether it ends with the last of the jobs that share it, for which there is no word; kernel, flags passed on, such
+    as noexec.
     """
 
     allow_other: bool = False
@@ -52,6 +55,8 @@ class MountOptions:
     read_ahead_kib: int = 512
     subdir: str = ""
     union: bool = False
+    idle_timeout_s: int = 0
+    shared: bool = False
     kernel: tuple[str, ...] = ()
 
 
@@ -96,6 +101,14 @@ def parse_size(text: str) -> int:
     return int(digits) << shift
 
 
+def parse_seconds(text: str) -> int:
+    """Seconds from a number with s, min, h or d. Raises: ValueError."""
+    match = _TIME.fullmatch(text)
+    if match is None:
+        raise ValueError("it is a number of seconds, or one with min, h or d, such as 10min")
+    return int(match[1]) * {"": 1, "s": 1, "min": 60, "h": 3600, "d": 86400}[match[2]]
+
+
 def _whole(low: int, high: int, base: int = 10) -> Callable[[str], int]:
     def convert(text: str) -> int:
         form = "an octal number" if base == 8 else "a whole number"
@@ -134,5 +147,6 @@ _VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "subdir": ("subdir", str),
     "workers": ("workers", _whole(1, 128)),
     "prefetch": ("prefetch_bytes", parse_size),
+    "idle_timeout": ("idle_timeout_s", parse_seconds),
     "read_ahead_kb": ("read_ahead_kib", _whole(4, 16384)),
 }
