@@ -252,6 +252,10 @@ class FileReader:
         for record in range(self.n):
             checking.read_one(record)
 
+    def size(self, index: SupportsIndex) -> int:
+        """The size in bytes of a record. Raises: RecordIndexError."""
+        return self._records.length(self._number(index))
+
     def get_offsets(self, file_index: int) -> NDArray[np.int64]:
         """Where the records of a file begin, in bytes, and its size at the end: shape (records of the file + 1,)."""
         size = self._check_open().sizes[file_index]

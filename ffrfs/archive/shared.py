@@ -14,22 +14,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ffrfs.archive.folder import PackedFolder
+from ffrfs.archive.named import NamedRecords
 from ffrfs.archive.shards import ArchivePath
 from ffrfs.errors import ArchiveError
 
-__all__ = ["SharedFolder", "shared_folder"]
+__all__ = ["SharedFolder", "shared_folder", "shared_records"]
 
 _MAX_OPEN = 64  # archives kept open in a process after their last use
 
 
 class SharedFolder:
-    """An open packed folder and the files read ahead from it.
+    """An open packed folder, or records with names, and the files read ahead from it.
 
-    Args: as for `PackedFolder`. Attributes: folder, the `PackedFolder`.
+    Attributes: folder, which it is.
     """
 
-    def __init__(self, archive: ArchivePath | Iterable[ArchivePath], check_data: bool) -> None:
-        self.folder = PackedFolder(archive, check_data)
+    def __init__(self, folder: PackedFolder | NamedRecords) -> None:
+        self.folder = folder
         self._ahead: dict[str, NDArray[np.uint8]] = {}
 
     def read_one(self, path: str) -> NDArray[np.uint8]:
@@ -39,6 +40,10 @@ class SharedFolder:
         """
         data = self._ahead.get(path)
         return self.folder.read_one(path) if data is None else data
+
+    def prefetch(self, paths: Iterable[str]) -> None:
+        """Have the kernel read files into the page cache, where all processes find them; returns at once."""
+        self.folder.prefetch(paths)
 
     def read_ahead(self, paths: Iterable[str]) -> None:
         """Read files as one sorted, merged batch and keep them until the next call, for `read_one`.
@@ -72,6 +77,18 @@ def _version(path: str) -> tuple[int, ...]:
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
+def shared_records(folder: ArchivePath, names_file: ArchivePath, check_data: bool = True) -> SharedFolder:
+    """As `shared_folder`, for the records of shards with names in a file. Args, raises: as `NamedRecords`."""
+    path = os.path.abspath(folder)
+    file = os.path.join(path, names_file)
+    return _open_records(path, file, check_data, (_version(path), _version(file)))
+
+
+@lru_cache(maxsize=_MAX_OPEN)
+def _open_records(path: str, file: str, check_data: bool, version: tuple[tuple[int, ...], ...]) -> SharedFolder:
+    return SharedFolder(NamedRecords(path, file, check_data))
+
+
 @lru_cache(maxsize=_MAX_OPEN)
 def _open(archive: str | tuple[str, ...], check_data: bool, version: tuple[tuple[int, ...], ...]) -> SharedFolder:
-    return SharedFolder(archive, check_data)
+    return SharedFolder(PackedFolder(archive, check_data))

@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, overload
 
+from ffrfs.archive.named import DEFAULT_NAMES_FILE, NamedRecords
 from ffrfs.archive.prefix import PathPrefix, near_match
-from ffrfs.archive.shared import SharedFolder, shared_folder
+from ffrfs.archive.shared import SharedFolder, shared_folder, shared_records
 from ffrfs.errors import ConfigError
 from ffrfs.format.names import encode_name
 from ffrfs.mm.readonly import FilePath, ReadOnlyBackend
@@ -34,6 +35,8 @@ class FFRecordClient(ReadOnlyBackend):
     Args: fname, the archive: an .ffr file, a folder of shards or a list of them; None: every path names its archive,
     as `ffrecord:///data/coco.ffr/train2017/x.jpg` does. path_prefix, the folder that is cut off the paths that configs
     build (their `data_root`), however spelled. check_data, whether every file read is compared with its CRC32.
+    filename2idx, for a folder of shards with records instead of a packed folder: the file in it that has their names,
+    by default filename2idx.pkl if there is one; paths are then looked up by their last part, whatever is before it.
     Making one costs a stat; the archive is opened when a process first reads it, once for all clients there. Pickles
     as its arguments.
     Raises: FileNotFoundError if there is no such archive; ConfigError for a prefix without an archive.
@@ -47,8 +50,10 @@ class FFRecordClient(ReadOnlyBackend):
         fname: FilePath | Sequence[FilePath] | None = None,
         path_prefix: FilePath | None = None,
         check_data: bool = True,
+        filename2idx: FilePath | None = None,
     ) -> None:
         self.fname, self.path_prefix, self.check_data = fname, path_prefix, check_data
+        self.filename2idx = filename2idx
         self._prefix = PathPrefix(path_prefix)
         self._folders: dict[str | None, SharedFolder] = {}  # None: the archive that fname names
         self._closed = False
@@ -192,6 +197,20 @@ class FFRecordClient(ReadOnlyBackend):
 
         Returns: those of the paths that the archive does not have as files.
         """
+        batches, others = self._by_archive(filepaths)
+        for folder, paths in batches.items():
+            folder.read_ahead(paths)
+        return others
+
+    def announce(self, filepaths: Sequence[str]) -> list[str]:
+        """Have the kernel read files ahead, for all processes; returns those that the archive does not have."""
+        batches, others = self._by_archive(filepaths)
+        for folder, paths in batches.items():
+            folder.prefetch(paths)
+        return others
+
+    def _by_archive(self, filepaths: Sequence[str]) -> tuple[dict[SharedFolder, list[str]], list[str]]:
+        """The files of each archive, and the paths that are in none."""
         batches: dict[SharedFolder, list[str]] = {}
         others = []
         for filepath in filepaths:
@@ -200,9 +219,7 @@ class FFRecordClient(ReadOnlyBackend):
                 batches.setdefault(found[0], []).append(found[1])
             else:
                 others.append(filepath)
-        for folder, paths in batches.items():
-            folder.read_ahead(paths)
-        return others
+        return batches, others
 
     def close(self) -> None:
         """End this client: reading raises ValueError from now on. Other clients of the archive go on."""
@@ -215,10 +232,11 @@ class FFRecordClient(ReadOnlyBackend):
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), (self.fname, self.path_prefix, self.check_data)
+        return type(self), (self.fname, self.path_prefix, self.check_data, self.filename2idx)
 
     def __repr__(self) -> str:
-        return f"{self.name}({self.fname!r}, path_prefix={self.path_prefix!r}, check_data={self.check_data})"
+        names = f", filename2idx={self.filename2idx!r}" if self.filename2idx else ""
+        return f"{self.name}({self.fname!r}, path_prefix={self.path_prefix!r}, check_data={self.check_data}{names})"
 
     def _get_batch(self, filepaths: Sequence[FilePath]) -> list[bytes]:
         batches: dict[SharedFolder, list[tuple[int, str]]] = {}
@@ -242,7 +260,8 @@ class FFRecordClient(ReadOnlyBackend):
             archive, path = split_path(spelled)
             folder, inside = self._open(archive), _NO_PREFIX.cut(path)
         else:
-            folder, inside = self._open(None), self._prefix.cut(spelled)
+            folder = self._open(None)
+            inside = spelled if isinstance(folder.folder, NamedRecords) else self._prefix.cut(spelled)
         if inside is None:
             raise self._missing(filepath, folder, None)
         return folder, inside
@@ -257,9 +276,19 @@ class FFRecordClient(ReadOnlyBackend):
     def _open(self, archive: str | None) -> SharedFolder:
         folder = self._folders.get(archive)
         if folder is None:
-            folder = shared_folder(archive or self.fname or (), self.check_data)
+            names = self._names_file() if archive is None else None
+            if names is not None and isinstance(self.fname, (str, os.PathLike)):
+                folder = shared_records(self.fname, names, self.check_data)
+            else:
+                folder = shared_folder(archive or self.fname or (), self.check_data)
             self._folders[archive] = folder
         return folder
+
+    def _names_file(self) -> FilePath | None:
+        """The file with the names of records, if this is an archive that has them there."""
+        if self.filename2idx is not None or not isinstance(self.fname, (str, os.PathLike)):
+            return self.filename2idx
+        return DEFAULT_NAMES_FILE if os.path.isfile(os.path.join(self.fname, DEFAULT_NAMES_FILE)) else None
 
     def _missing(self, filepath: FilePath, shared: SharedFolder, path: str | None) -> FileNotFoundError:
         """The error for a path that is not in the archive, with the one that may have been meant.

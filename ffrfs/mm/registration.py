@@ -8,6 +8,7 @@ from typing import Any
 
 from ffrfs.mm.at_import import FRAMEWORKS
 from ffrfs.mm.client import FFRecordClient
+from ffrfs.mm.foreign import give_way, is_taken
 from ffrfs.mm.functions import accept_uris
 from ffrfs.mm.pickling import pickle_as_new_object
 from ffrfs.mm.prefetch import PrefetchDataset
@@ -63,7 +64,10 @@ def _declare_to_mmcv(mmcv: Any) -> bool:
 def _declare_to_mmengine(mmengine: Any) -> bool:
     fileio = import_module("mmengine.fileio")
     fileio.BaseStorageBackend.register(FFRecordClient)
-    fileio.register_backend(BACKEND, FFRecordClient, force=True, prefixes=SCHEME)
+    backends = import_module("mmengine.fileio.backends.registry_utils").backends
+    if not is_taken(backends, BACKEND, FFRecordClient):
+        fileio.register_backend(BACKEND, FFRecordClient, force=True, prefixes=SCHEME)
+        give_way(fileio, backends, BACKEND, FFRecordClient)
     _declare_client(fileio.FileClient, fileio.file_client.BaseStorageBackend)
     accept_uris()
     registry = import_module("mmengine.registry")
@@ -78,5 +82,7 @@ def _declare_to_mmengine(mmengine: Any) -> bool:
 
 def _declare_client(file_client: Any, base: Any) -> None:
     base.register(FFRecordClient)
-    file_client.register_backend(BACKEND, FFRecordClient, force=True, prefixes=SCHEME)
+    if not is_taken(file_client._backends, BACKEND, FFRecordClient):
+        file_client.register_backend(BACKEND, FFRecordClient, force=True, prefixes=SCHEME)
+        give_way(file_client, file_client._backends, BACKEND, FFRecordClient)
     pickle_as_new_object(file_client)

@@ -23,7 +23,7 @@ FRAMEWORK = {"none": "", "lite-new": "mmengine", "new": "mmengine"}.get(ENVIRONM
 
 collect_ignore = []
 if not FRAMEWORK:
-    collect_ignore += ["test_mm_file_client.py"]
+    collect_ignore += ["test_mm_file_client.py", "test_mm_foreign.py"]
 if FRAMEWORK != "mmengine":
     collect_ignore += ["test_mm_fileio.py"]
 if ENVIRONMENT not in ("old", "new"):
