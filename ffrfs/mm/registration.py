@@ -75,6 +75,7 @@ def _declare_to_mmengine(mmengine: Any) -> bool:
     registry.DATASETS.register_module(module=PrefetchDataset, force=True)
     try:
         pickle_as_new_object(import_module("mmengine.dataset").Compose)
+        registry.HOOKS.register_module(module=import_module("ffrfs.mm.hooks").PrefetchHook, force=True)
     except ImportError:
         return True  # without torch there are no data sets, and no workers to mend
     return True

@@ -29,7 +29,7 @@ if FRAMEWORK != "mmengine":
 if ENVIRONMENT not in ("old", "new"):
     collect_ignore += ["test_mm_loading.py", "test_mm_training.py", "test_mm_killed_loaders.py"]
 if ENVIRONMENT != "new":
-    collect_ignore += ["test_mm_workers.py", "test_mm_docs.py"]
+    collect_ignore += ["test_mm_workers.py", "test_mm_docs.py", "test_mm_hooks.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
