@@ -10,9 +10,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from ffrfs.pack.target import TargetFolder
 
 from ffrfs import ArchiveError, ChecksumError, FileWriter, pack_folder
+from ffrfs.pack.outputs.folder import TargetFolder
 from ffrfs.pack.unpack import MARKER, unpack
 from tests.support.archives import write_archive
 from tests.support.fuse import require_root
