@@ -164,8 +164,6 @@ def test_errors(fs: FfrFileSystem, archive: Path, tmp_path: Path) -> None:
             read("bulk/none")
     with pytest.raises(FileNotFoundError):
         fs.info("../archive.ffr")
-    with pytest.raises(IsADirectoryError):
-        fs.open("bulk")
     with pytest.raises(NotADirectoryError):
         fs.ls("tables.csv/below")
     damaged = Path(shutil.copy(archive, tmp_path / "damaged.ffr"))
