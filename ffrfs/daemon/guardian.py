@@ -11,10 +11,13 @@ from __future__ import annotations
 import contextlib
 import os
 import select
+import time
 
 from ffrfs.linux.fusectl import open_abort
 
 __all__ = ["guard"]
+
+_LOOK_SECONDS = 1.0
 
 
 def guard(session_fd: int, connection: int, supervisor_pid: int) -> int:
@@ -23,13 +26,13 @@ def guard(session_fd: int, connection: int, supervisor_pid: int) -> int:
     Args: session_fd, of the mount, which is closed; connection, its number. Returns: the exit status.
     """
     os.close(session_fd)
-    try:
-        supervisor = os.pidfd_open(supervisor_pid)
-    except ProcessLookupError:
-        supervisor = -1
     abort = open_abort(connection)
-    if supervisor >= 0 and os.getppid() == supervisor_pid:
-        select.select([supervisor], [], [])
+    with contextlib.suppress(OSError):  # it is dead already, or Linux is older than 5.3
+        supervisor = os.pidfd_open(supervisor_pid)
+        if os.getppid() == supervisor_pid:
+            select.select([supervisor], [], [])
+    while os.getppid() == supervisor_pid:
+        time.sleep(_LOOK_SECONDS)
     if abort is not None:
         with contextlib.suppress(OSError):  # it has ended by itself
             os.write(abort, b"1")
