@@ -9,6 +9,7 @@ to build/fuzz/; `python -m tests.fuzz tree 0 FILE` runs it alone. It becomes a c
 from __future__ import annotations
 
 import hashlib
+import logging
 import sys
 from pathlib import Path
 
@@ -26,6 +27,7 @@ _MAX_MEMORY_MIB = 4096  # of which the instrumentation comes to take about 1 KiB
 def main() -> None:
     """Run until the time is over, which is status 0, or something breaks."""
     target, seconds, *inputs = sys.argv[1:]
+    logging.disable()  # a server has something to say about nearly every request
     corpus, findings = ROOT / ".cache/fuzz" / target, ROOT / "build/fuzz"
     for folder in (corpus, findings):
         folder.mkdir(parents=True, exist_ok=True)
