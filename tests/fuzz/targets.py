@@ -33,7 +33,7 @@ from tests.data.make_corrupt import FOLDER, LYING, RECORDS, open_for_index, righ
 from tests.support.archives import TREE_MAGIC, archive_of, packed_folder
 from tests.support.kernel import WITHOUT_REPLY, Kernel, right_requests
 
-__all__ = ["TARGETS", "WORDS", "Targets", "seeds", "unpickled"]
+__all__ = ["TARGETS", "WORDS", "Targets", "check_index", "seeds", "unpickled"]
 
 _TREE = {b"a": b"contents", b"d": {b"x\xff": b"", b"caf\xc3\xa9": b"more", b"e": {}}, b"z" * 255: b"last"}
 _INDEX_PREFIX = struct.Struct("<8sIII")  # magic, version, size and CRC32 of the JSON header
@@ -88,7 +88,7 @@ class Targets:
         self._write(data)
         os.chmod(self._file, 0o600)
         with contextlib.suppress(UnusableIndexFile):
-            _check_index(read_index_file(self._file, self._good))
+            check_index(read_index_file(self._file, self._good))
 
     def wire(self, data: bytes) -> None:
         """Requests, one behind the other as their lengths say; each gets one right reply, or none."""
@@ -123,7 +123,7 @@ class Targets:
             return None
         finally:
             shards.close()
-        _check_index(index)
+        check_index(index)
         return index
 
     def _with_right_index_checksums(self, data: bytes) -> bytes:
@@ -194,7 +194,7 @@ def _with_right_header_checksum(data: bytes) -> bytes:
     return struct.pack("<I", zlib.crc32(data[4:size])) + data[4:] if 12 <= size <= len(data) else data
 
 
-def _check_index(index: Index) -> None:
+def check_index(index: Index) -> None:
     """What holds of every index that is built, whatever the archive was."""
     inodes = list(index.walk())
     assert sorted(inodes) == list(range(ROOT_INODE + 1, len(index) + 1)), "not every row is found once"

@@ -1,15 +1,17 @@
 """Storage that fails, hangs, loses or changes the archive: an error for what it concerns, the rest goes on."""
 
 import os
+import random
 import signal
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ffrfs import ChecksumError, PackedFolder, TruncatedError
-from tests.support.archives import packed_folder, write_archive
+from tests.support.archives import packed_folder, write_archive, write_tree
 from tests.support.cache import drop
 from tests.support.errnos import fails_with
 from tests.support.faulty_storage import faulty_storage
@@ -64,6 +66,47 @@ def test_a_flipped_bit_is_an_error_for_its_file_only(mount, tmp_path, name):
     lines = [line for line in mounted.log.read_text().splitlines() if "has checksum" in line]
     assert lines
     assert all("it should be 0x" in line and "at byte" in line for line in lines)
+
+
+@pytest.mark.semantics("bad-record")
+def test_a_flipped_bit_in_a_large_file_whose_chunks_the_index_knows(mount, tmp_path):
+    """As packing leaves it: only what is in the chunk of 1 MiB is lost."""
+    archive = tmp_path / "a.ffr"
+    done = ffrfs("pack", write_tree(tmp_path / "tree", TREE), archive)
+    assert done.returncode == 0, done
+    status = os.stat(archive)
+    damage(archive, TREE[b"large"])
+    os.utime(archive, ns=(status.st_atime_ns, status.st_mtime_ns))
+    mounted = mount(archive)
+    mounted.tolerated = [r"a\.ffr: large \(record \d+\), \d+ bytes at byte \d+, has checksum"]
+    with open(mounted.path / "large", "rb") as file:
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+        for begin in (0, LARGE_BYTES - 5000):
+            assert os.pread(file.fileno(), 5000, begin) == TREE[b"large"][begin:][:5000]
+        for _ in range(2):
+            with fails_with("EIO"):
+                os.pread(file.fileno(), 5000, LARGE_BYTES // 2)
+    assert_reads(mounted.path, but={b"large"})
+    assert "has checksum" in mounted.log.read_text()
+
+
+def test_large_files_that_many_read_at_first_are_right_for_all(mount, tmp_path):
+    """Each worker checks them, in any order: no lock may take that for a deadlock."""
+    tree = {b"%d" % number: content((8 << 20) + number, number) for number in range(4)}
+    mounted = mount(write_archive(tmp_path / "a.ffr", tree))
+
+    def read(reader):
+        numbers = random.Random(reader)
+        for name in numbers.sample(sorted(tree), len(tree)):
+            with open(mounted.path / os.fsdecode(name), "rb") as file:
+                os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_RANDOM)
+                for _ in range(4):
+                    begin = numbers.randrange(8 << 20)
+                    assert os.pread(file.fileno(), 4096, begin) == tree[name][begin:][:4096]
+
+    with ThreadPoolExecutor(16) as readers:
+        for _ in readers.map(read, range(16)):
+            pass
 
 
 @pytest.mark.semantics("bad-record", "reader-bad-record")
@@ -139,6 +182,26 @@ def test_an_archive_overwritten_in_place_is_never_shown_as_a_mixture(mount, tmp_
         with fails_with("EIO"):
             (mounted.path / name.decode()).read_bytes()
     assert_reads(mounted.path, but={b"first", b"second", b"large"})
+
+
+@pytest.mark.semantics("changed-in-place")
+def test_an_archive_overwritten_in_place_by_one_of_the_same_size_and_mtime(mount, tmp_path):
+    """As `cp -p` and `rsync -t` do it: only ctime tells."""
+    other = {**TREE, b"first": content(30_000, 101), b"large": content(LARGE_BYTES, 9)}
+    archive = write_archive(tmp_path / "a.ffr", TREE)
+    mounted = mount(archive)
+    mounted.tolerated = ["has checksum"]
+    for name in ("first", "large"):
+        assert (mounted.path / name).read_bytes() == TREE[name.encode()]
+    status = os.stat(archive)
+    with open(archive, "r+b") as file:
+        file.write(packed_folder(other))
+    os.utime(archive, ns=(status.st_atime_ns, status.st_mtime_ns))
+    drop(mounted.path)
+    for name in (b"first", b"large"):
+        with fails_with("EIO"):
+            (mounted.path / name.decode()).read_bytes()
+    assert_reads(mounted.path, but={b"first", b"large"})
 
 
 @pytest.mark.semantics("changed-in-place")
