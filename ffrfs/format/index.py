@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -95,6 +95,18 @@ class Index:
     def with_chunks(self, checksums: NDArray[np.uint32], known: NDArray[np.uint8]) -> Index:
         """The same index with other checksums of chunks. Args: of the types and shapes in `ARRAYS`."""
         return Index({**self.arrays, "chunk_checksums": checksums, "chunks_known": known})
+
+    def with_chunks_of(self, indexes: Sequence[Index]) -> Index:
+        """The same index with what others know of chunks. Args: indexes, whose records, one after the other, are the
+        records of this one."""
+        if not any(index.arrays["chunks_known"].any() for index in indexes):
+            return self
+        checksums, known = [], []
+        for index in indexes:
+            given = len(index.arrays["chunks_known"]) > 0
+            checksums.append(index.arrays["chunk_checksums"] if given else np.zeros(len(index.chunks), np.uint32))
+            known.append(index.arrays["chunks_known"] if given else np.zeros(len(index.chunks.large), np.uint8))
+        return self.with_chunks(np.concatenate(checksums), np.concatenate(known))
 
     def with_all_chunks(self, checksums: bytes) -> Index:
         """The same index with the checksums of all chunks, uint32, little-endian."""

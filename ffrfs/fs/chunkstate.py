@@ -12,7 +12,8 @@ import time
 
 import numpy as np
 
-from ffrfs.archive.index_file import save_index_file
+from ffrfs.archive.index_file import find_index_file, save_index_file
+from ffrfs.archive.opening import KEEP_ROWS, build
 from ffrfs.archive.shards import Shards
 from ffrfs.format.index import Index
 
@@ -21,7 +22,9 @@ __all__ = ["ChunkState"]
 logger = logging.getLogger(__name__)
 
 KEEP_CHUNKS = 256  # learnt: below this they are learnt again in a second, and a file beside the archive is not worth it
-_KEEP_SECONDS = 2.0  # after the last one was learnt
+_KEEP_SECONDS = 2.0  # after these were learnt, more are waited for, since each time the whole index is written
+_KEEP_BYTES_PER_SECOND = 10e6  # so that this is no load on the storage where the index is large
+_OF_RECORDS = ("offsets", "lengths", "checksums", "first_records")
 _POLL_SECONDS = 0.02
 _STALLED_SECONDS = 2.0  # a check by another process that has not come on for so long may have been killed
 
@@ -77,23 +80,34 @@ class ChunkState:
 
     def keep(self) -> None:
         """Write what was learnt into the index file, soon, in another thread."""
-        if self._learnt < KEEP_CHUNKS:
-            return
         with self._lock:
-            if self._keeper is not None:
-                self._keeper.cancel()
-            self._keeper = threading.Timer(_KEEP_SECONDS, self._write)
+            if self._learnt < KEEP_CHUNKS or self._keeper is not None:
+                return
+            size_bytes = sum(array.nbytes for array in self._index.arrays.values())
+            self._keeper = threading.Timer(_KEEP_SECONDS + size_bytes / _KEEP_BYTES_PER_SECOND, self._write)
             self._keeper.daemon = True
             self._keeper.start()
 
     def _write(self) -> None:
-        checksums = np.array(self.checksums, np.uint32)
-        known = np.array(self.known, np.uint8)
-        index = self._index.with_chunks(checksums, known)
+        learnt = self._learnt
         try:
-            path = save_index_file(index, self._shards)
+            index = self._archive_index()
+            if index is not None:
+                checksums, known = np.array(self.checksums, np.uint32), np.array(self.known, np.uint8)
+                save_index_file(index.with_chunks(checksums, known), self._shards)
         except Exception as error:
             logger.info("the checksums of chunks are not kept: %s", error)
-            return
-        if path is not None:
-            self._learnt = 0
+        with self._lock:
+            self._learnt -= learnt
+            self._keeper = None
+
+    def _archive_index(self) -> Index | None:
+        """The index that the archive's file has or would have: what is mounted may be a view of it. None where there
+        is none, or it is of other records."""
+        found = find_index_file(self._shards)
+        if found is None and len(self._index) >= KEEP_ROWS:
+            return None  # there was no place for it
+        index = found[1] if found is not None else build(self._shards)
+        mounted = self._index.arrays
+        same = all(np.array_equal(index.arrays[name], mounted[name]) for name in _OF_RECORDS)
+        return index if same else None

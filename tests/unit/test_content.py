@@ -13,7 +13,8 @@ from ffrfs.archive.shards import Shards
 from ffrfs.errors import ArchiveError, ChecksumError
 from ffrfs.format.chunks import CHUNK_BYTES, Chunks, chunk_checksums, combine_chunks
 from ffrfs.format.header import crc32
-from ffrfs.format.index import ROOT_INODE
+from ffrfs.format.index import ROOT_INODE, build_index
+from ffrfs.format.tree import Tree
 from ffrfs.fs import chunkstate
 from ffrfs.fs.changes import ChangeWatch
 from ffrfs.fs.content import Content
@@ -203,17 +204,55 @@ def test_a_prefetched_record_is_checked_again_after_a_change(mounted):
     assert one.content.accept(one.large, one.index.record(one.large), memoryview(LARGE), version)
 
 
-def test_what_a_first_check_learnt_is_kept_in_the_index(mounted, monkeypatch):
+@pytest.fixture
+def kept_at_once(monkeypatch):
+    """What was learnt is written at once."""
     monkeypatch.setattr(chunkstate, "KEEP_CHUNKS", 6)
     monkeypatch.setattr(chunkstate, "_KEEP_SECONDS", 0)
-    one = mounted(chunks=False)
+
+
+def learn(one):
+    """Have a mount learn the chunks of the large file, and wait until they are kept, if they are."""
     one.content.read(one.large, 0, 1)
     keeper = one.content._chunks._keeper
-    keeper.join(30)
+    if keeper is not None:
+        keeper.join(30)
+
+
+@pytest.mark.parametrize("kept_before", [False, True])
+def test_what_a_first_check_learnt_is_kept_in_the_index(mounted, kept_at_once, kept_before):
+    one = mounted(chunks=False)
+    if kept_before:
+        save_index_file(one.index, one.shards)
+    learn(one)
     found = find_index_file(one.shards)
     assert found is not None
     assert found[1].arrays["chunks_known"].tolist() == [1]
     assert found[1].arrays["chunk_checksums"].tolist() == chunk_checksums(LARGE)
+
+
+def test_a_view_does_not_become_the_index_of_its_archive(mounted, kept_at_once):
+    one = mounted(chunks=False)
+    records = np.array([one.index.record(one.large)], np.int32)
+    only_large = Tree(np.zeros(1, np.int32), np.frombuffer(b"large", np.uint8), np.zeros(1, np.int64),
+                      np.array([5], np.int32), records, 1)  # fmt: skip
+    view = build_index("view", only_large, one.index.records)
+    state = SharedState(1, len(view.records), len(view))
+    one.content = Content(one.shards, view, state, ChangeWatch(one.shards))
+    one.large = view.lookup(ROOT_INODE, b"large")
+    learn(one)
+    found = find_index_file(one.shards)
+    assert found is not None and found[1].files == 2
+    assert found[1].arrays["chunks_known"].tolist() == [1]
+
+
+def test_an_index_of_several_has_their_chunks(mounted):
+    one = mounted()
+    none_known = one.index.with_chunks(np.zeros(0, np.uint32), np.zeros(0, np.uint8))
+    assert none_known.with_chunks_of([none_known, none_known]) is none_known
+    both = one.index.with_chunks_of([none_known, one.index])
+    assert both.arrays["chunks_known"].tolist() == [0, 1]
+    assert both.arrays["chunk_checksums"].tolist() == [0] * len(one.index.chunks) + chunk_checksums(LARGE)
 
 
 def test_an_index_whose_chunks_are_not_the_record_is_refused(mounted):
