@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,13 @@ def test_commands_that_take_and_show_names(run, source, tmp_path):
         with open(os.path.join(os.fsencode(tmp_path), b"some", name), "rb") as file:
             assert file.read() == b"contents of " + name
     run("-m", "ffrfs", "cat", "a.ffr", b"no\xe4\xb8\xad\xff", status=1)
+    run("-m", "ffrfs", "unpack", "--to", "tar", "a.ffr", "a.tar")
+    with tarfile.open(tmp_path / "a.tar", encoding="utf-8", errors="surrogateescape") as tar:
+        names = {name.encode("utf-8", "surrogateescape") for name in tar.getnames()}
+    assert set(NAMES) < names and len(names) == 2 * len(NAMES) + 1
+    run("-m", "ffrfs", "pack", "--no-index", "a.tar", "again.ffr")
+    run("-m", "ffrfs", "unpack", "again.ffr", "again")
+    assert subprocess.run(["diff", "-r", source, tmp_path / "again"]).returncode == 0
 
 
 READERS = """
