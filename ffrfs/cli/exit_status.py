@@ -26,8 +26,9 @@ def run_command(command: click.Command, name: str) -> int:
     """
     open_missing_streams()
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # not where it was closed
-            stream.reconfigure(errors="backslashreplace")  # names of archives are UTF-8 in any locale
+        if isinstance(stream, io.TextIOWrapper):
+            # Names of archives are UTF-8, and a terminal may not be able to show them: no reason to fail.
+            stream.reconfigure(errors="backslashreplace")
     try:
         result = command.main(prog_name=name, standalone_mode=False)
         sys.stdout.flush()  # now, while there is still somebody to say that it failed

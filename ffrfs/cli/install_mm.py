@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+
 import click
+
+from ffrfs.errors import printable
 
 __all__ = ["install_mm"]
 
@@ -24,4 +28,4 @@ def install_mm(remove: bool, system: bool) -> None:
     from ffrfs.mm import install
 
     path = install.remove(system) if remove else install.install(system)
-    click.echo(f"{install.PTH} is not installed" if path is None else path)
+    click.echo(f"{install.PTH} is not installed" if path is None else printable(os.fspath(path)))
