@@ -35,13 +35,16 @@ class Files(Protocol):
 def files_below(root: ArchivePath | Sequence[ArchivePath]) -> Files:
     """The files below a root.
 
-    Args: root, an .ffr file, a folder of shards or a list of them; a path that goes on into an archive, as
-    `data/imagenet.ffr/train` does; or any other folder.
+    Args: root, an .ffr file, a URL of one, a folder of shards or a list of them; a path that goes on into an archive,
+    as `data/imagenet.ffr/train` does; or any other folder.
     Raises: FileNotFoundError, NotADirectoryError; OSError, ArchiveError if the archive cannot be opened.
     """
     if not isinstance(root, (str, os.PathLike)):
         return _PackedFiles(PackedFolder(root), "")
     outside, inside = os.fspath(root), ""
+    if "://" in outside:
+        archive, goes_on, inside = outside.partition(".ffr/")
+        return _PackedFiles(PackedFolder(archive + ".ffr" if goes_on else archive), inside)
     while not os.path.exists(outside):
         outside, _, name = outside.rstrip("/").rpartition("/")
         inside = os.path.join(name, inside)
