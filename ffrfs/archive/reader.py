@@ -129,14 +129,14 @@ class RecordReader:
     def _read_cached(self, jobs: list[_Job], results: dict[int, Bytes]) -> list[_Job]:
         """Do the jobs whose bytes are in the page cache; returns the others. What costs is the time of each record."""
         cold = []
-        descriptors, preadv, take = self.shards.descriptors, os.preadv, self._memory.take
+        descriptors, preadv, take, near = self.shards.descriptors, os.preadv, self._memory.take, os.RWF_NOWAIT
         checksum = self.records.checksum if self.check else None
         for job in jobs:
             (shard, offset, length), group = job
             record = group[0]
             buffers = [take(length)] if len(group) == 1 else self._vector(group)
             try:
-                count = preadv(descriptors[shard], buffers, offset, os.RWF_NOWAIT)
+                count = preadv(descriptors[shard], buffers, offset, near)
             except OSError:  # EAGAIN: not in the page cache; EOPNOTSUPP: cannot tell; EINVAL: too many buffers
                 count = -1
             if count != length:
@@ -226,7 +226,7 @@ class FileReader:
         if the reader is closed.
         """
         self._check_open()
-        return self._reader.read([self._number(index) for index in indices])
+        return self._reader.read(self._numbers(indices))
 
     def read_one(self, index: SupportsIndex) -> Bytes:
         """Read one record: a uint8 array of shape (length,). Raises as `read`."""
@@ -268,7 +268,7 @@ class FileReader:
     def prefetch(self, indices: Iterable[SupportsIndex]) -> None:
         """Say that these records will be read soon: the kernel begins to read them, and nothing is waited for."""
         self._check_open()
-        self._reader.prefetch([self._number(index) for index in indices])
+        self._reader.prefetch(self._numbers(indices))
 
     def close(self) -> None:
         """Close the files; arrays already read stay valid."""
@@ -285,6 +285,16 @@ class FileReader:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return FileReader, (self.fnames, self.check_data)
+
+    def _numbers(self, indices: Iterable[SupportsIndex]) -> list[int]:
+        given = list(indices)
+        try:
+            numbers = list(map(operator.index, given))
+        except TypeError:
+            numbers = [-1]  # one that no record has
+        if numbers and not 0 <= min(numbers) <= max(numbers) < self.n:
+            return list(map(self._number, given))  # raises, and says for which
+        return numbers
 
     def _number(self, index: SupportsIndex) -> int:
         try:
