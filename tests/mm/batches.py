@@ -81,4 +81,4 @@ def leaves(value: Any, place: str = "") -> Iterator[tuple[str, Any]]:
     elif hasattr(value, "tensor"):  # mmdet's boxes
         yield from leaves(value.tensor, place)
     else:
-        assert value is None or isinstance(value, str), f"{place}: {type(value)}"
+        assert value is None or isinstance(value, (str, type)), f"{place}: {type(value)}"

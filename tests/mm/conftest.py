@@ -19,7 +19,10 @@ from ffrfs import pack_folder
 from tests.support.photos import build_ade20k, build_coco
 
 ENVIRONMENT = os.environ.get("FFRFS_MM", "none")
-FRAMEWORK = {"none": "", "lite-new": "mmengine", "new": "mmengine"}.get(ENVIRONMENT, "mmcv")
+FRAMEWORK = {"none": "", "lite-new": "mmengine", "new": "mmengine", "relatives": "mmengine"}.get(ENVIRONMENT, "mmcv")
+
+if ENVIRONMENT == "relatives":  # before anything imports torch and numba
+    os.environ |= {"OMP_NUM_THREADS": "1", "NUMBA_DISABLE_JIT": "1"}  # compiling takes a minute in every worker
 
 collect_ignore = []
 if not FRAMEWORK:
@@ -30,6 +33,8 @@ if ENVIRONMENT not in ("old", "new"):
     collect_ignore += ["test_mm_loading.py", "test_mm_training.py", "test_mm_killed_loaders.py"]
 if ENVIRONMENT != "new":
     collect_ignore += ["test_mm_workers.py", "test_mm_docs.py", "test_mm_hooks.py"]
+if ENVIRONMENT != "relatives":
+    collect_ignore += ["test_mm_relatives.py"]
 
 
 def pytest_configure(config: pytest.Config) -> None:

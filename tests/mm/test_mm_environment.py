@@ -22,6 +22,20 @@ EXPECTED = {
         {"mmengine": "0.10.7", "mmcv-lite": "2.1.0", "mmdet": "3.3.0", "mmsegmentation": "1.2.2"},
         ["mmengine 0.10.7"],
     ),
+    "relatives": (
+        {
+            "mmengine": "0.10.7",
+            "mmcv-lite": "2.0.1",
+            "mmpretrain": "1.2.0",
+            "mmdet3d": "1.4.0",
+            "mmpose": "1.3.2",
+            "mmaction2": "1.2.0",
+            "mmocr": "1.0.1",
+            "mmagic": "1.2.0",
+            "mmyolo": "0.6.0",
+        },
+        ["mmengine 0.10.7"],
+    ),
 }
 
 

@@ -1,0 +1,28 @@
+# TSN on the videos of Kinetics-400 read from an archive in process:
+# kinetics400.ffr is the packed folder data/kinetics400.
+_base_ = "mmaction::recognition/tsn/tsn_imagenet-pretrained-r50_8xb32-1x1x3-100e_kinetics400-rgb.py"
+custom_imports = dict(imports=["ffrfs.mm"], allow_failed_imports=False)
+
+uri = "ffrecord://data/kinetics400.ffr/"  # for what is read without backend_args
+open_video = dict(
+    type="DecordInit", io_backend="ffrecord", fname="data/kinetics400.ffr", path_prefix="data/kinetics400"
+)
+
+train_dataloader = dict(
+    dataset=dict(
+        ann_file=uri + "kinetics400_train_list_videos.txt",
+        pipeline=[open_video, *_base_.train_pipeline[1:]],
+    )
+)
+val_dataloader = dict(
+    dataset=dict(
+        ann_file=uri + "kinetics400_val_list_videos.txt",
+        pipeline=[open_video, *_base_.val_pipeline[1:]],
+    )
+)
+test_dataloader = dict(
+    dataset=dict(
+        ann_file=uri + "kinetics400_val_list_videos.txt",
+        pipeline=[open_video, *_base_.test_pipeline[1:]],
+    )
+)
