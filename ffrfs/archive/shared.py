@@ -45,6 +45,10 @@ class SharedFolder:
         """Have the kernel read files into the page cache, where all processes find them; returns at once."""
         self.folder.prefetch(paths)
 
+    def is_ahead(self, path: str) -> bool:
+        """Whether a file was read ahead."""
+        return path in self._ahead
+
     def read_ahead(self, paths: Iterable[str]) -> None:
         """Read files as one sorted, merged batch and keep them until the next call, for `read_one`.
 

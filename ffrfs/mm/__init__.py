@@ -11,8 +11,9 @@ here but `register` still works. May import `ffrfs.archive`, mmcv, mmengine and 
 
 from ffrfs.mm.at_import import FRAMEWORKS
 from ffrfs.mm.client import FFRecordClient
-from ffrfs.mm.prefetch import PrefetchDataset, sample_files
+from ffrfs.mm.prefetch import PrefetchDataset
 from ffrfs.mm.registration import BACKEND, declare, register
+from ffrfs.mm.sample import sample_files
 from ffrfs.mm.workers import worker_init
 
 __all__ = ["BACKEND", "FFRecordClient", "PrefetchDataset", "register", "sample_files", "worker_init"]

@@ -12,6 +12,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, overload
 
@@ -23,10 +24,22 @@ from ffrfs.format.names import encode_name
 from ffrfs.mm.readonly import FilePath, ReadOnlyBackend
 from ffrfs.mm.uri import is_uri, split_path
 
-__all__ = ["FFRecordClient"]
+__all__ = ["FFRecordClient", "recorded_reads"]
 
 _NO_PREFIX = PathPrefix()
 _SUFFIX_CHARACTERS = 50  # at most four bytes each, of the 255 that a file name can have
+_reads: ContextVar[dict[str, bool] | None] = ContextVar("_reads", default=None)
+
+
+@contextmanager
+def recorded_reads() -> Iterator[dict[str, bool]]:
+    """Note which files are read in this block: paths as asked for, and whether each had been read ahead."""
+    reads: dict[str, bool] = {}
+    token = _reads.set(reads)
+    try:
+        yield reads
+    finally:
+        _reads.reset(token)
 
 
 class FFRecordClient(ReadOnlyBackend):
@@ -89,6 +102,9 @@ class FFRecordClient(ReadOnlyBackend):
         if isinstance(filepath, (list, tuple)):
             return self._get_batch(filepath)
         folder, path = self._locate(filepath)
+        reads = _reads.get()
+        if reads is not None:
+            reads[os.fspath(filepath)] = folder.is_ahead(path)
         try:
             return folder.read_one(path).tobytes()
         except FileNotFoundError:

@@ -3,39 +3,28 @@
 A pipeline reads one file after the other, so on storage with latency a batch of 64 waits 64 times. A DataLoader that
 finds `__getitems__` hands over all numbers of a batch; their files are then read from the archive as one sorted, merged
 batch, or announced (`ffrfs.prefetch`) if they lie on a mount or a disk.
+
+What the pipeline reads all the same is learned: where such a path stands in the sample's dictionary, there stand those
+of the other samples; one that stands nowhere is kept for the sample's next turn in this process.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Sequence
 from importlib import import_module
 from typing import Any
 
 from ffrfs.hints import prefetch
-from ffrfs.mm.client import FFRecordClient
+from ffrfs.mm.client import FFRecordClient, recorded_reads
+from ffrfs.mm.sample import Place, files_at, places_of, sample_files
 from ffrfs.mm.uri import SCHEME
 
-__all__ = ["PrefetchDataset", "sample_files"]
+__all__ = ["PrefetchDataset"]
 
 
-def sample_files(dataset: Any, index: int) -> list[str]:
-    """The files of a sample of an mmengine data set: what `get_data_info(index)` has under keys that end in `path`.
-
-    Nested dictionaries, as multi-view data sets have them, are gone through; lists of annotations are not.
-    """
-    return list(_paths(dataset.get_data_info(index)))
-
-
-def _paths(info: Any, is_path: bool = False) -> Iterator[str]:
-    if isinstance(info, dict):
-        for key, value in info.items():
-            yield from _paths(value, str(key).endswith("path"))
-    elif isinstance(info, (list, tuple)) and is_path:
-        for value in info:
-            yield from _paths(value, True)
-    elif isinstance(info, (str, os.PathLike)) and is_path:
-        yield os.fspath(info)
+MIN_READS = 32  # of which the share read ahead is told
+LOW_SHARE = 0.9
 
 
 class PrefetchDataset:
@@ -43,8 +32,8 @@ class PrefetchDataset:
 
     Args: dataset, any map-style data set, or the config of one of mmengine's. files, what a sample needs: called with
     the data set and the sample's number, returns paths as the pipeline spells them. backend_args, as in the pipeline,
-    by default those that the data set and its transforms have. announce_files, called with the paths that no archive
-    has.
+    by default those that the data set and its transforms have. announce, called with the paths that no archive has.
+    Warns once, RuntimeWarning, if less than 90 % of what a pipeline reads from archives had been read ahead.
     Source: torch.utils.data._utils.fetch, which looks for `__getitems__`.
     """
 
@@ -59,6 +48,10 @@ class PrefetchDataset:
             dataset = import_module("mmengine.registry").DATASETS.build(dataset)
         self.dataset, self.files, self.announce = dataset, files, announce
         found = [backend_args] if backend_args else _backend_args(dataset)
+        self._places: set[Place] = set()
+        self._missed: dict[int, tuple[str, ...]] = {}  # by sample
+        self._reads = self._ahead = 0
+        self._warned = False
         self.clients = [FFRecordClient(**args) for args in map(_client_args, found)] + [FFRecordClient()]
 
     def __len__(self) -> int:
@@ -70,15 +63,48 @@ class PrefetchDataset:
     def __getitems__(self, indices: Sequence[int]) -> list[Any]:
         """The samples of a batch, their files read ahead."""
         self.read_ahead(indices)
-        return [self.dataset[index] for index in indices]
+        return [self._learning(int(index)) for index in indices]
 
     def read_ahead(self, indices: Sequence[int]) -> None:
         """Read the files of these samples as one batch, or announce them."""
-        paths = [path for index in indices for path in self.files(self.dataset, int(index))]
+        paths = [path for index in indices for path in self._files(int(index))]
         for client in self.clients:
             paths = client.read_ahead(paths)
         if paths:
             self.announce(paths)
+
+    def _files(self, index: int) -> list[str]:
+        learned = self._missed.get(index, ())
+        if self._places:
+            learned = (*learned, *files_at(self.dataset.get_data_info(index), self._places))
+        return list(dict.fromkeys([*self.files(self.dataset, index), *learned]))
+
+    def _learning(self, index: int) -> Any:
+        """The sample; what its pipeline reads that was not read ahead is learned."""
+        with recorded_reads() as reads:
+            sample = self.dataset[index]
+        self._reads += len(reads)
+        self._ahead += sum(reads.values())
+        missed = {path for path, ahead in reads.items() if not ahead}
+        if missed:
+            self._learn(index, missed)
+        if self._reads >= MIN_READS and not self._warned and self._ahead < LOW_SHARE * self._reads:
+            self._warned = True
+            warnings.warn(
+                f"PrefetchDataset read ahead {self._ahead} of {self._reads} files"
+                f" ({100 * self._ahead // self._reads} %) that {type(self.dataset).__name__} reads from archives; give"
+                " it files=, a function that names those of a sample",
+                RuntimeWarning,
+                stacklevel=3,
+            )
+        return sample
+
+    def _learn(self, index: int, missed: set[str]) -> None:
+        if hasattr(self.dataset, "get_data_info"):
+            info = self.dataset.get_data_info(index)
+            self._places |= places_of(info, missed)
+            missed = missed - set(files_at(info, self._places))
+        self._missed[index] = tuple(missed)
 
     def __getattr__(self, name: str) -> Any:
         if name == "dataset":  # not set yet: this object is being unpickled
@@ -95,6 +121,10 @@ def _backend_args(dataset: Any) -> list[dict[str, Any]]:
         for name in ("backend_args", "file_client_args"):
             args = getattr(holder, name, None)
             if isinstance(args, dict) and args.get("backend") == SCHEME and args not in found:
+                found.append(args)
+        if getattr(holder, "io_backend", None) == SCHEME:  # mmaction2's transforms
+            args = {"backend": SCHEME, **getattr(holder, "kwargs", {})}
+            if args not in found:
                 found.append(args)
         waiting += getattr(holder, "datasets", [])
         waiting += getattr(getattr(holder, "pipeline", None), "transforms", [])

@@ -9,8 +9,7 @@ from typing import Any
 from ffrfs.mm.at_import import FRAMEWORKS
 from ffrfs.mm.client import FFRecordClient
 from ffrfs.mm.foreign import give_way, is_taken
-from ffrfs.mm.functions import accept_uris
-from ffrfs.mm.pickling import pickle_as_new_object
+from ffrfs.mm.mending import accept_uris, pickle_as_new_object
 from ffrfs.mm.prefetch import PrefetchDataset
 from ffrfs.mm.uri import SCHEME
 from ffrfs.mm.workers import worker_init

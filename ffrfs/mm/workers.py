@@ -1,7 +1,7 @@
 """The function that DataLoader workers run first, for configs that start workers by spawn.
 
 A spawned worker imports only what unpickling its data set needs. mmengine's own data sets carry the import of this
-package with them (see `pickling`); for any other, name this function:
+package with them (see `mending`); for any other, name this function:
 
     train_dataloader = dict(worker_init_fn=dict(type='ffrfs_worker_init', seed=0), …)      # mmengine
     DataLoader(…, worker_init_fn=ffrfs.mm.worker_init)                                     # PyTorch

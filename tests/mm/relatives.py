@@ -75,7 +75,8 @@ def _add_keypoints(coco: Path) -> None:
             points = [[rng.randrange(10, SIZE[0] - 10), rng.randrange(10, SIZE[1] - 10), 2] for _ in range(17)]
             persons.append({
                 "id": number, "image_id": image["id"], "category_id": 1, "iscrowd": 0, "area": 4000.0,
-                "bbox": [5.0, 5.0, 80.0, 60.0], "num_keypoints": 17, "keypoints": sum(points, []),
+                "bbox": [5.0, 5.0, 80.0, 60.0], "num_keypoints": 17,
+                "keypoints": [number for point in points for number in point],
                 "segmentation": [[5, 5, 85, 5, 85, 65, 5, 65]],
             })  # fmt: skip
         keypoints = found | {"annotations": persons, "categories": [{"id": 1, "name": "person"}]}

@@ -13,6 +13,8 @@ import pytest
 
 from ffrfs import ChecksumError, TruncatedError
 from ffrfs.mm import FFRecordClient, PrefetchDataset, sample_files
+from ffrfs.mm.client import recorded_reads
+from ffrfs.mm.sample import MAX_FRAMES
 
 COUNT = 16
 
@@ -155,3 +157,92 @@ def test_sample_files_of_multi_view_datasets() -> None:
             return info
 
     assert sample_files(Dataset(), 0) == ["a.jpg", "b.jpg", "front.jpg", "back.jpg", "points.bin"]
+
+
+class Named(Photos):
+    """A data set that reads more than it names: `get_data_info` gives what is set here."""
+
+    info: dict[str, Any] = {}  # noqa: RUF012
+
+    def get_data_info(self, index: int) -> dict[str, Any]:
+        return {name: value(self, index) for name, value in self.info.items()}
+
+
+def named(archive: Path, **info: Any) -> Named:
+    client = FFRecordClient(archive, "data/coco")
+    return Named("data/coco", client, info=info)
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        {"filename": Named.path},
+        {"img_path": Named.path},
+        {"lidar_sweeps": lambda self, index: [{"lidar_points": {"lidar_path": self.path(index)}}]},
+    ],
+    ids=lambda info: next(iter(info)),
+)
+def test_what_the_frameworks_name_is_read_ahead_from_the_first_batch(archive: Path, info: dict[str, Any]) -> None:
+    wrapped = PrefetchDataset(named(archive, **info), backend_args=backend(archive))
+    with recorded_reads() as reads:
+        wrapped.read_ahead([1, 2])
+        assert [wrapped[1], wrapped[2]]
+    assert list(reads.values()) == [True, True]
+
+
+def test_the_frames_of_a_clip_are_read_ahead() -> None:
+    info = {"frame_dir": "a/clip", "filename_tmpl": "{:05}.jpg", "total_frames": 3, "start_index": 1}
+
+    class Dataset:
+        def get_data_info(self, index: int) -> dict[str, Any]:
+            return info
+
+    assert sample_files(Dataset(), 0) == ["a/clip/00001.jpg", "a/clip/00002.jpg", "a/clip/00003.jpg"]
+    info["total_frames"] = MAX_FRAMES + 1
+    assert sample_files(Dataset(), 0) == []
+
+
+def test_where_a_path_stands_is_learned_by_the_first_batch(archive: Path) -> None:
+    dataset = named(archive, views=lambda self, index: [{"source": self.path(index)}, {"other": "none"}])
+    wrapped = PrefetchDataset(dataset, backend_args=backend(archive))
+    wrapped.__getitems__([0])
+    wrapped.read_ahead([3, 4])
+    os.truncate(archive, 10_000)  # from now on nothing can be read
+    assert wrapped[3]
+    assert wrapped[4]
+
+
+def test_what_stands_nowhere_is_learned_for_the_sample(archive: Path) -> None:
+    wrapped = PrefetchDataset(named(archive), backend_args=backend(archive))
+    wrapped.__getitems__([5])
+    wrapped.read_ahead([5])
+    os.truncate(archive, 10_000)
+    assert wrapped[5]
+    with pytest.raises(TruncatedError):
+        wrapped[6]
+
+
+def test_a_low_share_is_told_once(archive: Path) -> None:
+    wrapped = PrefetchDataset(named(archive), backend_args=backend(archive))
+    with pytest.warns(RuntimeWarning, match=r"read ahead 0 of 32 files \(0 %\) that Named reads from archives") as told:
+        read_four_epochs(wrapped)
+    assert len(told) == 1
+
+
+def read_four_epochs(wrapped: PrefetchDataset) -> None:
+    for _ in range(4):
+        wrapped._missed.clear()  # as in a worker that is new
+        wrapped.__getitems__(range(COUNT))
+
+
+def test_a_high_share_is_not_told(archive: Path) -> None:
+    wrapped = PrefetchDataset(photos(archive), backend_args=backend(archive))
+    for _ in range(4):
+        wrapped.__getitems__(range(COUNT))
+
+
+def test_the_backend_of_a_transform_of_mmaction2(archive: Path) -> None:
+    args = {"fname": str(archive), "path_prefix": "data/coco"}
+    transform = Photos("", io_backend="ffrecord", kwargs=args)
+    dataset = photos(archive, pipeline=Photos("", transforms=[transform]))
+    assert [client.fname for client in PrefetchDataset(dataset).clients] == [str(archive), None]

@@ -1,11 +1,18 @@
-"""Functions of mmengine that do not know a URI of an archive, mended for whoever has imported them.
+"""What is wrong in the frameworks for a backend such as this one, mended where they are imported.
 
-`is_abs` takes http:// and s3:// for absolute paths and would put `data_root` before `ffrecord://…`; `copyfile_to_local`
-and `copytree_to_local` look for the backend in the path that they write to.
+A `FileClient`, of mmcv and of mmengine, hands itself out of a cache of instances in `__new__`. Unpickling or copying
+one calls that without arguments, so it gets the cached client of the *disk* and overwrites its backend: from then on
+the whole process reads the disk through the archive. And a data set of mmengine names its backend only in its config,
+so a spawned worker, where no `custom_imports` runs, does not know it. Pickling both classes as here mends both: the
+copy is a new object, and to make it the worker imports this package, which registers the backend there.
+
+mmengine's `is_abs` takes http:// and s3:// for absolute paths and would put `data_root` before `ffrecord://…`; its
+`copyfile_to_local` and `copytree_to_local` look for the backend in the path that they write to.
 """
 
 from __future__ import annotations
 
+import copyreg
 import sys
 from collections.abc import Callable
 from functools import wraps
@@ -16,7 +23,20 @@ from ffrfs.mm.client import FFRecordClient
 from ffrfs.mm.readonly import FilePath
 from ffrfs.mm.uri import is_uri
 
-__all__ = ["accept_uris"]
+__all__ = ["accept_uris", "pickle_as_new_object"]
+
+
+def pickle_as_new_object(kind: type) -> None:
+    """Have instances of `kind` pickled and deep-copied as a new object with the same attributes."""
+    copyreg.pickle(kind, _reduce)
+
+
+def _reduce(instance: Any) -> tuple[Any, ...]:
+    return _new_object, (type(instance),), vars(instance)
+
+
+def _new_object(kind: type) -> Any:
+    return object.__new__(kind)
 
 
 def accept_uris() -> None:
