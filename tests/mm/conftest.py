@@ -28,7 +28,7 @@ collect_ignore = []
 if not FRAMEWORK:
     collect_ignore += ["test_mm_file_client.py", "test_mm_foreign.py"]
 if FRAMEWORK != "mmengine":
-    collect_ignore += ["test_mm_fileio.py"]
+    collect_ignore += ["test_mm_fileio.py", "test_mm_uri.py"]
 if ENVIRONMENT not in ("old", "new"):
     collect_ignore += ["test_mm_loading.py", "test_mm_training.py", "test_mm_killed_loaders.py"]
 if ENVIRONMENT != "new":

@@ -66,11 +66,17 @@ def config_for(relative: Relative, source: str, places: Places) -> Any:
         return config_of(stock(relative))
     config = config_of(relative.config(source))
     if source == "mount":
-        there = f"/mnt/{relative.data.lower()}/"
-        text = config.pretty_text
-        assert there in text
-        config = config.fromstring(text.replace(there, f"{places.mount(relative.data)}/"), ".py")
+        config = type(config)(moved(config.to_dict(), f"/mnt/{relative.data.lower()}/", places.mount(relative.data)))
     return config
+
+
+def moved(value: Any, folder: str, target: Path) -> Any:
+    """A config with the paths below a folder changed. Its text would not do: that has the keys in another order."""
+    if isinstance(value, dict):
+        return {key: moved(member, folder, target) for key, member in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(moved(member, folder, target) for member in value)
+    return value.replace(folder, f"{target}/") if isinstance(value, str) else value
 
 
 def batches(relative: Relative, config: Any, method: str, monkeypatch: pytest.MonkeyPatch, folder: Path) -> list[Any]:
