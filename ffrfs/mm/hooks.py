@@ -15,7 +15,8 @@ from typing import Any
 from mmengine.hooks import Hook
 
 from ffrfs.hints import prefetch
-from ffrfs.mm.prefetch import PrefetchDataset, sample_files
+from ffrfs.mm.prefetch import PrefetchDataset
+from ffrfs.mm.sample import sample_files
 from ffrfs.torch.sampler import PrefetchSampler
 
 __all__ = ["Announcer", "PrefetchHook"]
