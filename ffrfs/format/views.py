@@ -64,11 +64,7 @@ def merge_layers(path: str, layers: Sequence[Layer]) -> Index:
     if len(records) > _MAX_RECORDS:
         raise FormatError(path, f"its archives have {len(records)} records, more than {_MAX_RECORDS}")
     merged = build_index(path, _merge_trees(layers), records)
-    arrays = [layer.index.arrays for layer in layers]
-    return merged.with_chunks(
-        np.concatenate([each["chunk_checksums"] for each in arrays]),
-        np.concatenate([each["chunks_known"] for each in arrays]),
-    )
+    return merged.with_chunks_of([layer.index for layer in layers])
 
 
 def _join_records(parts: Sequence[Records]) -> Records:

@@ -53,7 +53,7 @@ class Targets:
         self._file = os.path.join(self._folder.name, "input.ffr")
         self._good = open_for_index(Path(self._folder.name))
         self._stamps = [list(astuple(self._good.stamp(0)))]
-        self._kernel = Kernel(os.path.join(self._folder.name, "good.ffr"))
+        self._kernel = Kernel(self._good.path)
 
     def close(self) -> None:
         """Remove the folder."""
