@@ -23,7 +23,7 @@ from ffrfs.archive.opening import load_records
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.errors import ChecksumError
 from ffrfs.format.header import crc32
-from ffrfs.format.records import GAP_BYTES, Extent, Records
+from ffrfs.format.records import EXTENT_BYTES, GAP_BYTES, Extent, Records
 
 __all__ = ["FileReader", "RecordReader", "check_record", "checksum_error"]
 
@@ -150,17 +150,24 @@ class RecordReader:
         return cold
 
     def _read_extent(self, job: _Job, results: dict[int, Bytes]) -> None:
-        """Do a job in one read, however many records it has: on storage with latency it is the reads that cost."""
+        """Do a job in one read, however many records it has: on storage with latency it is the reads that cost.
+
+        But those of a very large record, which must not be in memory twice.
+        """
         (shard, offset, length), group = job
-        whole = self._memory.take(length)
-        self.shards.read_into(shard, offset, whole)
-        if len(group) == 1:
-            return self._keep(group, [whole], results)
-        buffers, end = self._vector(group), 0
+        buffers, read_into = self._vector(group), self.shards.read_into
+        at_once = len(buffers) > 1 and length <= 2 * EXTENT_BYTES
+        whole = self._memory.take(length if at_once else 0)
+        if at_once:
+            read_into(shard, offset, whole)
+        end = 0
         for buffer in buffers:
             begin, end = end, end + len(buffer)
-            buffer[:] = whole[begin:end]
-        return self._keep(group, buffers, results)
+            if at_once:
+                buffer[:] = whole[begin:end]
+            elif buffer.base is not _HOLE:
+                read_into(shard, offset + begin, buffer)
+        self._keep(group, buffers, results)
 
     def _vector(self, group: list[int]) -> list[Bytes]:
         """Memory for each of some neighbouring records, and for what lies between them."""

@@ -114,6 +114,23 @@ def test_a_record_that_is_kept_keeps_no_other(tmp_path):
     assert len(kept) * size <= kept_bytes < 2 * len(kept) * size
 
 
+@pytest.mark.parametrize("size", [1000, 2 * EXTENT_BYTES], ids=["small", "large"])
+def test_what_is_in_no_page_cache_is_read_whole_or_if_very_large_in_place(tmp_path, size):
+    contents = [b"first", bytes(30), bytes(range(250)) * (size // 250 + 1), b"last"]
+    archive = tmp_path / "cold.ffr"
+    archive.write_bytes(archive_of(contents))
+    reads = []
+    with FileReader(archive) as reader:
+        shards, records = reader._shards, reader._records
+        read_into, shards.read_into = shards.read_into, lambda *where: (reads.append(where), read_into(*where))
+        results = {}
+        (job,) = records.merge([0, 2])
+        reader._reader._read_extent(job, results)
+        del shards.read_into
+    assert {record: data.tobytes() for record, data in results.items()} == {n: contents[n] for n in (0, 2)}
+    assert len(reads) == (1 if size == 1000 else 2)
+
+
 def test_records_asked_for_twice_share_no_memory(reader):
     first, second = reader.read([7, 7])
     first[:] = 0
