@@ -124,7 +124,8 @@ def test_a_distributed_sampler_gives_each_rank_its_part(records: Path) -> None:
 
 def _train(rank: int, port: int, archive: str, results: str) -> None:
     """One of two processes that train a model together."""
-    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port))
+    os.environ.update(MASTER_ADDR="127.0.0.1", MASTER_PORT=str(port), GLOO_SOCKET_IFNAME="lo")
+    torch.set_num_threads(1)
     torch.distributed.init_process_group("gloo", rank=rank, world_size=2)
     dataset = Numbers(archive)
     loader = DataLoader(dataset, 10, sampler=DistributedSampler(dataset), num_workers=1)
@@ -140,6 +141,8 @@ def _train(rank: int, port: int, archive: str, results: str) -> None:
     torch.distributed.destroy_process_group()
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 @pytest.mark.skipif(not torch.distributed.is_available(), reason="this torch has no torch.distributed")
 def test_distributed_training(records: Path, tmp_path: Path) -> None:
     with socket.socket() as free:
