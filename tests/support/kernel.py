@@ -91,12 +91,13 @@ class Kernel:
         return unique, -error, reply[16:]
 
     def answers(self, request, seconds=0):
-        """All replies to a request given as bytes. Args: seconds, how long the first may take."""
+        """All replies to a request given as bytes, no notifications. Args: seconds, how long the first may take."""
         self.server.answer(memoryview(request))
-        replies = [self.received(seconds)]
-        while replies[-1] is not None:
-            replies.append(self.received(0))
-        return replies[:-1]
+        replies = []
+        while (answer := self.received(0 if replies else seconds)) is not None:
+            if answer[0]:
+                replies.append(answer)
+        return replies
 
     def ask(self, opcode, nodeid=1, body=b"", uid=0):
         """The errno and body of the reply."""
