@@ -87,7 +87,7 @@ def test_a_window_ends_with_the_archive():
 def test_users_are_served_in_turn():
     announced = Announcements()
     announced.add(1000, [1, 2], 0.0)
-    announced.add(1000, [3], 0.0)
+    announced.add(1000, [3], 2.0)
     announced.add(1001, [4], 0.0)
     assert announced.active() == 2
     taken = []
@@ -104,6 +104,16 @@ def test_what_a_user_announces_is_bounded_and_takes_nothing_from_others():
     assert announced.add(1001, [4], 0.0) == 0
     assert sum(announced.add(uid, [1], 0.0) for uid in range(2000, 2000 + 2 * OWNERS)) > OWNERS // 2
     assert [4] in [list(announced.take(owner)[1]) for owner in list(announced.waiting())]
+
+
+def test_many_small_announcements_are_kept_together():
+    announced = Announcements()
+    for inode in range(1, 1001):
+        announced.add(1000, [inode], inode / 1e6)
+    (owner,) = announced.waiting()
+    taken = [list(announced.take(owner)[1]) for _ in range(4)]
+    assert [inode for part in taken for inode in part] == list(range(1, 1001))
+    assert announced.active() == 0
 
 
 def test_announcements_that_nobody_follows_are_forgotten():

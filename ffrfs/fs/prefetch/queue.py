@@ -16,6 +16,7 @@ from ffrfs.fs.state import OWNERS, RUN_OWNER
 __all__ = ["Announcements"]
 
 MAX_INODES = 1 << 21  # of one user: an epoch of a large data set, in 12 MB
+_TOGETHER_SECONDS, _TOGETHER_INODES = 1.0, 256
 _FORGET_SECONDS = 600.0  # a training that has stopped for a validation comes back
 
 
@@ -28,6 +29,15 @@ class _User:
         self.count = 0
         self.announced = now
         self.progress = Progress()
+
+    def append(self, inodes: list[int], now: float) -> None:
+        """Together with what was announced just before: many small announcements must not cost more memory."""
+        if self.inodes and now - self.inodes[-1][0] < _TOGETHER_SECONDS and len(self.inodes[-1][1]) < _TOGETHER_INODES:
+            self.inodes[-1][1].extend(inodes)
+        else:
+            self.inodes.append((now, array("I", inodes)))
+        self.count += len(inodes)
+        self.announced = now
 
     def forget_before(self, time: float) -> int:
         before = self.count
@@ -48,9 +58,7 @@ class Announcements:
         user = self._user(uid, now)
         if user is None or user.count + len(inodes) > MAX_INODES:
             return len(inodes)
-        user.inodes.append((now, array("I", inodes)))
-        user.count += len(inodes)
-        user.announced = now
+        user.append(inodes, now)
         return 0
 
     def waiting(self) -> Iterator[int]:
