@@ -62,6 +62,7 @@ _MAGIC = b"ffrfsidx"
 _PREFIX = struct.Struct("<8sIII")
 _ALIGNMENT = 64
 _MAX_HEADER_BYTES = 1 << 24
+_WORTH_THREADS_BYTES = 1 << 22
 
 
 _Arrays = dict[str, NDArray[Any]]
@@ -240,6 +241,8 @@ def _mapped(fd: int, size: int) -> mmap.mmap | bytearray:
 
 def _crcs(arrays: _Arrays) -> list[int]:
     """The CRC32 of each array; it does not hold the GIL, so two cores take half the time."""
+    if sum(array.nbytes for array in arrays.values()) < _WORTH_THREADS_BYTES:
+        return [crc32(array) for array in arrays.values()]
     with ThreadPoolExecutor(min(len(arrays), os.cpu_count() or 1)) as pool:
         return list(pool.map(crc32, arrays.values()))
 

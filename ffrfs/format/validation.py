@@ -45,6 +45,9 @@ def check_arrays(arrays: Arrays, shard_bytes: Sequence[int], header_checksums: S
     with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
 
         def chunked(check: Callable[[int, int], None], end: int, size: int) -> None:
+            if end <= size:  # not worth a thread
+                check(0, end)
+                return
             begins = range(0, end, size)
             for _ in pool.map(check, begins, [min(begin + size, end) for begin in begins]):
                 pass
