@@ -53,6 +53,10 @@ soak: setup  ## keep a mount under all kinds of load and short of memory, for 50
 	SOAK_SECONDS=$(SOAK_SECONDS) FFRFS_MODEL_EXAMPLES=$$(($(SOAK_SECONDS) / 10)) \
 		$(BIN)/python -m pytest -s tests/soak tests/integration/test_model.py
 
+beginnings: setup  ## interrupt 1,000 beginnings of mounts, and 200 rounds of jobs that share one (root; 2 hours)
+	FFRFS_REQUIRE_FUSE=1 FFRFS_BEGINNINGS=1000 FFRFS_SHARED=200 \
+		$(BIN)/python -m pytest -s --timeout=14400 tests/integration/test_beginnings.py tests/integration/test_shared.py
+
 lint: setup  ## ruff, mypy and the layer rule
 	$(BIN)/ruff check .
 	$(BIN)/mypy

@@ -169,10 +169,10 @@ class Supervisor:
                 logger.info("%s was not used: it is unmounted", self._mount.mountpoint)
 
     async def _log_state(self) -> None:
-        logger.info("supervisor of %s: trio tasks\n%s", self._mount.mountpoint, task_tree())
-        logger.info("supervisor %d: stacks\n%s", os.getpid(), await self._stacks.own())
+        _log_lines(f"supervisor of {self._mount.mountpoint}: trio tasks", task_tree())
+        _log_lines(f"supervisor {os.getpid()}: stacks", await self._stacks.own())
         for pid, number in self._processes.items():
-            logger.info("process %d (role %d): stacks\n%s", pid, number, await self._stacks.ask(pid))
+            _log_lines(f"process {pid} (role {number}): stacks", await self._stacks.ask(pid))
 
     def _missing(self) -> list[int]:
         running = set(self._processes.values())
@@ -268,6 +268,10 @@ class Supervisor:
             signal.sigtimedwait({signal.SIGCHLD}, 0.05)
             for pid, _ in _ended_children():
                 self._processes.pop(pid, None)
+
+
+def _log_lines(title: str, lines: str) -> None:
+    logger.info("%s", title, extra={"lines": lines})
 
 
 def _ended_children() -> Iterator[tuple[int, int]]:

@@ -27,7 +27,12 @@ _NAME_BYTES = 180  # of a mount point in the name of its log; what logrotate app
 
 
 class _LineFormatter(logging.Formatter):
-    """A message as one line, since names in it come from strangers; a traceback that follows has its own lines."""
+    """A message as one line, since names in it come from strangers; a traceback that follows has its own lines, and so
+    has what is given as `extra={"lines": …}`."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = getattr(record, "lines", "")
+        return super().format(record) + (f"\n{lines}" if lines else "")
 
     def formatMessage(self, record: logging.LogRecord) -> str:
         record.message = printable(record.message)

@@ -6,15 +6,19 @@ FFRFS_SHARED says how many times eight jobs are begun and killed at random.
 import contextlib
 import os
 import random
+import shlex
 import signal
 import subprocess
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
 from ffrfs.mount.mountpoint import list_mounts
 from tests.support.archives import write_archive
 from tests.support.processes import adopt_orphans, command, environment, ffrfs, marked, new_mark, send, wait_until
+from tests.support.users import NOBODY, as_plain_user, where_users_may_mount
 
 pytestmark = pytest.mark.usefixtures("fuse")
 
@@ -162,3 +166,23 @@ def test_a_mount_that_nobody_uses_ends(root, mount):
         assert mounted.is_mounted() and file.read() == "hello\n"
     wait_until(lambda: not mounted.is_mounted(), "it is unmounted", 30)
     mounted.wait_for_end()
+
+
+@pytest.mark.semantics("shared")
+def test_ordinary_users_share_too(root):
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        write_archive(folder / "a.ffr", TREE)
+        for own in ("mnt", "home"):
+            (folder / own).mkdir()
+            os.chown(folder / own, NOBODY, NOBODY)
+        place, log = folder / "mnt", folder / "home" / "log"
+        words = ("-m", "ffrfs", "run", "--shared", folder / "a.ffr", place, "--log", log)
+        job = shlex.join(as_plain_user(*words, "--", "sh", "-c", f"cat {place}/a; sleep 1; cat {place}/a"))
+        gone = f"while grep -q ' {place} ' /proc/self/mountinfo; do sleep 0.1; done"
+        done = subprocess.run(
+            where_users_may_mount(folder / "fuse", f"{job} & {job} & wait; {gone}"), capture_output=True, text=True
+        )
+        assert (done.stdout, done.stderr) == ("hello\n" * 4, "")
+        wait_until(lambda: "is unmounted" in log.read_text(), "the daemon has ended")
