@@ -18,6 +18,7 @@ __all__ = ["Cleaner"]
 
 _LOOK_SECONDS = 2.0  # a fusermount3 of the dead daemon may still be mounting
 _BETWEEN_SECONDS = 0.05
+_PARENT_SECONDS = 1.0  # between two looks whether the daemon still lives, for kernels that cannot tell
 
 
 class Cleaner:
@@ -54,11 +55,13 @@ class Cleaner:
 
 def _has_died(daemon: int, dismissed: int) -> bool:
     """Wait for either; the daemon's children may have its end of the pipe, so its process is watched."""
-    ended = os.pidfd_open(daemon)
-    if os.getppid() != daemon:
-        return True
-    ready, _, _ = select.select([ended, dismissed], [], [])
-    return dismissed not in ready or not os.read(dismissed, 1)
+    watched = [dismissed]
+    with contextlib.suppress(OSError):  # it is dead already, or Linux is older than 5.3
+        watched.append(os.pidfd_open(daemon))
+    while os.getppid() == daemon:
+        if dismissed in select.select(watched, [], [], _PARENT_SECONDS)[0]:
+            break
+    return not (select.select([dismissed], [], [], 0)[0] and os.read(dismissed, 1))
 
 
 def _clean(mountpoint: str) -> None:

@@ -48,9 +48,7 @@ class Processes:
         self._prefetch_row, self._own_row = 2 * workers, 2 * workers + 1
         self._state = SharedState(2 * workers + 2, len(index.records), len(index), index.directories)
         self._content = Content(shards, index, self._state, ChangeWatch(shards))
-        self._statistics = StatisticsFolder(
-            self._state, shards.path, mountpoint, workers, index.files, options.shared
-        )
+        self._statistics = StatisticsFolder(self._state, shards.path, mountpoint, workers, index.files, options.shared)
         self._tree = TreeOptions(
             uid=os.geteuid() if options.uid is None else options.uid,
             gid=os.getegid() if options.gid is None else options.gid,
