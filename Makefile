@@ -7,7 +7,7 @@ PIN := UV_CUSTOM_COMPILE_COMMAND="make requirements" $(BIN)/uv pip compile \
 	--quiet --upgrade --universal --python-version 3.10 --generate-hashes
 
 help:  ## show the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
+	@sed -n 's/^\([a-z0-9-]*\):.*## /  make \1\t/p' Makefile | expand -t 22
 
 setup:  ## install what is missing: Debian packages and .venv
 	@scripts/setup
@@ -40,6 +40,14 @@ test-systemd:  ## boot a node with systemd and run the service on it (root; 0.7 
 soak-systemd:  ## kill the service 200 times under load (root; 10 minutes)
 	@scripts/setup systemd
 	FFRFS_REQUIRE_SYSTEMD=1 FFRFS_SERVICE_KILLS=200 $(BIN)/python -m pytest -s tests/systemd/test_service_killed.py
+
+test-remote:  ## run the tests against a real S3 server, Ceph's, which they start (installs 0.4 GB, 2 minutes)
+	@scripts/setup remote
+	FFRFS_TEST_REMOTE=1 $(BIN)/python -m pytest tests/remote
+
+demo-s3:  ## start a real S3 server on this machine and say how to pack to it and mount from it
+	@scripts/setup remote
+	@$(BIN)/python -m tests.support.radosgw
 
 test-unit: setup  ## run the tests that need no mount
 	$(BIN)/python -m pytest tests/unit tests/property
@@ -114,4 +122,4 @@ clean:  ## remove what the other targets made here
 	rm -rf .venv .venv-* build *.egg-info .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -prune -exec rm -rf {} +
 
-.PHONY: $(shell sed -n 's/^\([a-z-]*\):.*\#\#.*/\1/p' Makefile)
+.PHONY: $(shell sed -n 's/^\([a-z0-9-]*\):.*\#\#.*/\1/p' Makefile)

@@ -4,7 +4,8 @@
     ├── ArchiveError(path)              EIO through a mount; CLI exit 4
     │   ├── FormatError(offset)         not an archive, or its metadata is wrong or hostile
     │   ├── TruncatedError(offset)      the file ends before what its header promises
-    │   └── ChecksumError(record, expected, actual)
+    │   ├── ChecksumError(record, expected, actual)
+    │   └── ChangedError                ESTALE through a mount: no longer the archive that was opened
     ├── PackError(path)                 a tree that cannot be packed, an archive that is not what was promised
     ├── RecordIndexError                also an IndexError
     ├── ReadOnlyError                   also an OSError with EROFS
@@ -24,6 +25,7 @@ from typing import Any
 
 __all__ = [
     "ArchiveError",
+    "ChangedError",
     "ChecksumError",
     "ConfigError",
     "FfrfsError",
@@ -101,6 +103,10 @@ class ChecksumError(ArchiveError):
     def __init__(self, path: str | os.PathLike[str], problem: str, *, record: int, expected: int, actual: int) -> None:
         self.record, self.expected, self.actual = record, expected, actual
         super().__init__(path, problem, record=record, expected=expected, actual=actual)
+
+
+class ChangedError(ArchiveError):
+    """The archive is no longer the one that was opened."""
 
 
 def _rebuild(kind: type[ArchiveError], path: str, problem: str, facts: dict[str, Any]) -> ArchiveError:

@@ -19,6 +19,7 @@ from ffrfs.archive.folder import path_parts
 from ffrfs.archive.shards import ArchivePath
 from ffrfs.archive.shared import shared_folder
 from ffrfs.errors import ConfigError, ReadOnlyError
+from ffrfs.sources.opening import is_url
 
 __all__ = ["FfrFileSystem"]
 
@@ -26,10 +27,11 @@ __all__ = ["FfrFileSystem"]
 class FfrFileSystem(AbstractFileSystem):
     """A packed folder as a read-only file system of fsspec.
 
-    Args: fo, the archive, a file or a folder of shards; target_protocol and target_options, of the file system that it
-    is on, which fsspec gives for chained URLs; check_data, whether every file read is compared with its CRC32.
+    Args: fo, the archive, a file, a folder of shards or a URL; target_protocol and target_options, of the file system
+    that it is on, which fsspec gives for chained URLs; check_data, whether every file read is compared with its CRC32.
     Paths have no leading slash. Pickles as its arguments.
-    Raises: ConfigError without an archive, or for one on a file system that has no local files; OSError, ArchiveError.
+    Raises: ConfigError without an archive, or for options of a file system that cannot take them; OSError,
+    ArchiveError.
     """
 
     protocol = "ffr"
@@ -47,7 +49,7 @@ class FfrFileSystem(AbstractFileSystem):
         super().__init__(**options)
         if not fo:
             raise ConfigError("ffr:// needs the archive, as in ffr://path/in/archive::/folder/archive.ffr")
-        archive = _local_path(os.fspath(fo), target_protocol, target_options or {})
+        archive = _place(os.fspath(fo), target_protocol, target_options or {})
         self._folder = shared_folder(archive, check_data).folder
 
     @classmethod
@@ -98,18 +100,20 @@ class FfrFileSystem(AbstractFileSystem):
     mkdir = makedirs = rmdir = touch = cp_file = mv = _rm = rm = pipe_file = put_file = _refuse
 
 
-def _local_path(archive: str, protocol: str | None, options: dict[str, Any]) -> str:
-    """Where the archive is on a local disk, copied there first where a caching file system does that."""
-    if protocol in (None, "file", "local"):
+def _place(archive: str, protocol: str | None, options: dict[str, Any]) -> str:
+    """The path or URL of the archive; a path where a caching file system copies it to the local disk first."""
+    if protocol in (None, "file", "local") and not is_url(archive):
         return filesystem("file")._strip_protocol(archive)  # type: ignore[no-any-return]
-    home = filesystem(protocol, **options)
-    if not getattr(home, "local_file", False):
+    home = filesystem(protocol, **options) if options else None
+    if home is not None and getattr(home, "local_file", False):
+        with home.open(archive, "rb") as copy:
+            return copy.name  # type: ignore[no-any-return]
+    if options:
         raise ConfigError(
-            f"an .ffr archive must be a local file, and {protocol}:// has none: copy it first, as in"
+            f"ffr:// takes no options for {protocol}://: set them in the environment, or copy the archive first, as in"
             f" ffr://path::simplecache::{protocol}://{archive}"
         )
-    with home.open(archive, "rb") as copy:
-        return copy.name  # type: ignore[no-any-return]
+    return archive if is_url(archive) else f"{protocol}://{archive}"
 
 
 register_implementation(FfrFileSystem.protocol, FfrFileSystem, clobber=True)

@@ -42,10 +42,10 @@ def workers(request: pytest.FixtureRequest) -> int:
 def _mounting(folder: Path, workers: int) -> Iterator[Callable[..., Mounted]]:
     with contextlib.ExitStack() as mounts:
 
-        def start(source: Path | Directory, *options: str, **arguments: Any) -> Mounted:
+        def start(source: Path | str | Directory, *options: str, **arguments: Any) -> Mounted:
             base = folder / f"mount-{len(list(folder.glob('mount-*')))}"
             base.mkdir()
-            archive = source if isinstance(source, Path) else write_archive(base / "archive.ffr", source)
+            archive = source if isinstance(source, (Path, str)) else write_archive(base / "archive.ffr", source)
             return mounts.enter_context(mounted(archive, base, f"workers={workers}", *options, **arguments))
 
         yield start

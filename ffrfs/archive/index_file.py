@@ -81,14 +81,16 @@ def index_file_paths(shards: Shards) -> list[str]:
     beside = os.path.join(absolute, "ffrfs.index") if shards.folder is not None else absolute + ".index"
     cached = _cached_path(shards)
     # A list of files is no place of its own, so only the cache can say which list an index belongs to.
-    places = [cached] if shards.folder is None and len(shards.paths) > 1 else [beside, cached]
+    only_cached = not shards.is_local() or (shards.folder is None and len(shards.paths) > 1)
+    places = [cached] if only_cached else [beside, cached]
     return [place for place in places if place is not None]
 
 
 def _cached_path(shards: Shards) -> str | None:
     """Where the user's cache would have it; None for a user without one."""
     folder = cache_folder()
-    key = hashlib.sha256("\0".join(map(os.path.realpath, shards.paths)).encode("utf-8", "surrogateescape")).hexdigest()
+    places = "\0".join([source.place for source in shards.sources])
+    key = hashlib.sha256(places.encode("utf-8", "surrogateescape")).hexdigest()
     name = f"{os.path.basename(os.path.abspath(shards.path))}-{key[:16]}.index"
     return None if folder is None else os.path.join(folder, name)
 
@@ -278,7 +280,7 @@ def _write(path: str, index: Index, stamps: list[tuple[object, ...]], shards: Sh
         with open(pending.fd, "wb", closefd=False) as stream:
             _write_arrays(stream, index, stamps)
         # For those who can read the archive.
-        pending.commit(os.fstat(shards.descriptors[0]).st_mode & 0o444 | 0o600)
+        pending.commit(shards.sources[0].mode & 0o444 | 0o600)
     finally:
         pending.abort()
 

@@ -25,7 +25,7 @@ from ffrfs.errors import ChecksumError
 from ffrfs.format.header import crc32
 from ffrfs.format.records import EXTENT_BYTES, GAP_BYTES, Extent, Records
 
-__all__ = ["FileReader", "RecordReader", "check_record", "checksum_error"]
+__all__ = ["FileReader", "RecordReader", "check_or_reread", "check_record", "checksum_error"]
 
 Bytes = NDArray[np.uint8]
 _Job = tuple[Extent, list[int]]  # one read: where the bytes lie, and the records there
@@ -64,6 +64,17 @@ def checksum_error(shards: Shards, records: Records, record: int, actual: int, n
     )
 
 
+def check_or_reread(
+    shards: Shards, records: Records, record: int, data: Bytes | bytearray | memoryview, name: str = ""
+) -> None:
+    """As `check_record`; what a cache had wrong is read again into `data` first."""
+    if crc32(data) != records.checksum(record):
+        shard, offset, length = records.extent(record)
+        if shards.distrust(shard, offset, length):
+            shards.read_into(shard, offset, data)
+        check_record(shards, records, record, data, name)
+
+
 class RecordReader:
     """Reads records of open shards.
 
@@ -82,7 +93,7 @@ class RecordReader:
         buffer = self._memory.take(length)
         self.shards.read_into(shard, offset, buffer)
         if self.check:
-            check_record(self.shards, self.records, record, buffer)
+            check_or_reread(self.shards, self.records, record, buffer)
         return buffer
 
     def read(self, numbers: Sequence[int]) -> list[Bytes]:
@@ -103,7 +114,8 @@ class RecordReader:
         """Have the kernel read records into the page cache, which all processes share; returns at once."""
         for (shard, offset, length), _ in self.records.merge(set(numbers)):
             with contextlib.suppress(OSError):  # a hint; who reads will be told
-                os.posix_fadvise(self.shards.descriptors[shard], offset, length, os.POSIX_FADV_WILLNEED)
+                if self.shards.descriptors[shard] >= 0:
+                    os.posix_fadvise(self.shards.descriptors[shard], offset, length, os.POSIX_FADV_WILLNEED)
 
     def close(self) -> None:
         """End the threads and give memory back. Results stay valid."""
@@ -129,14 +141,14 @@ class RecordReader:
     def _read_cached(self, jobs: list[_Job], results: dict[int, Bytes]) -> list[_Job]:
         """Do the jobs whose bytes are in the page cache; returns the others. What costs is the time of each record."""
         cold = []
-        descriptors, preadv, take, near = self.shards.descriptors, os.preadv, self._memory.take, os.RWF_NOWAIT
+        sources, take = self.shards.sources, self._memory.take
         checksum = self.records.checksum if self.check else None
         for job in jobs:
             (shard, offset, length), group = job
             record = group[0]
             buffers = [take(length)] if len(group) == 1 else self._vector(group)
             try:
-                count = preadv(descriptors[shard], buffers, offset, near)
+                count = sources[shard].read_near(offset, buffers)
             except OSError:  # EAGAIN: not in the page cache; EOPNOTSUPP: cannot tell; EINVAL: too many buffers
                 count = -1
             if count != length:
@@ -146,7 +158,7 @@ class RecordReader:
             elif checksum is None or crc32(buffers[0]) == checksum(record):
                 results[record] = buffers[0]
             else:
-                raise checksum_error(self.shards, self.records, record, crc32(buffers[0]))
+                self._keep(group, buffers, results)
         return cold
 
     def _read_extent(self, job: _Job, results: dict[int, Bytes]) -> None:
@@ -188,7 +200,7 @@ class RecordReader:
             buffers = [buffer for buffer in buffers if buffer.base is not _HOLE]
         if self.check:
             for record, buffer in zip(group, buffers, strict=True):
-                check_record(self.shards, self.records, record, buffer)
+                check_or_reread(self.shards, self.records, record, buffer)
         results.update(zip(group, buffers, strict=True))
 
     def _threads(self) -> ThreadPoolExecutor:
@@ -211,16 +223,16 @@ def _without_sharing(arrays: list[Bytes]) -> list[Bytes]:
 class FileReader:
     """The records of an archive by number, as HFAiLab/ffrecord's class of this name.
 
-    Args: fname, an .ffr file, a list of them, or a folder of shards; check_data, whether every record read is compared
-    with its CRC32; without, a wrong checksum of a header too is only warned of. Attributes: n, the number of records;
-    fnames, the files; check_data.
+    Args: fname, an .ffr file, a URL of one, a list of them, or a folder of shards; check_data, whether every record
+    read is compared with its CRC32; without, a wrong checksum of a header too is only warned of. Attributes: n, the
+    number of records; fnames, the files; check_data.
     Raises: OSError if a file cannot be opened; FormatError, TruncatedError if its header is wrong.
     Source: HFAiLab/ffrecord fileio.py.
     """
 
     def __init__(self, fname: ArchivePath | Iterable[ArchivePath], check_data: bool = True) -> None:
         self._shards: Shards | None = Shards(fname)
-        self.fnames = list(self._shards.paths)
+        self.fnames, self._names = list(self._shards.paths), list(self._shards.names)
         self.check_data = check_data
         self._records = load_records(self._shards, check_data)
         self._reader = RecordReader(self._shards, self._records, check_data)
@@ -291,7 +303,7 @@ class FileReader:
         self.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return FileReader, (self.fnames, self.check_data)
+        return FileReader, (self._names, self.check_data)
 
     def _numbers(self, indices: Iterable[SupportsIndex]) -> list[int]:
         given = list(indices)

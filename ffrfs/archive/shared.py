@@ -17,6 +17,7 @@ from ffrfs.archive.folder import PackedFolder
 from ffrfs.archive.named import NamedRecords
 from ffrfs.archive.shards import ArchivePath
 from ffrfs.errors import ArchiveError
+from ffrfs.sources.opening import absolute, is_url
 
 __all__ = ["SharedFolder", "shared_folder", "shared_records"]
 
@@ -66,17 +67,20 @@ class SharedFolder:
 def shared_folder(archive: ArchivePath | Sequence[ArchivePath], check_data: bool = True) -> SharedFolder:
     """The open folder of an archive, the same one for all callers in a process.
 
-    An archive that was replaced on disk is another archive: who asks anew gets the new one.
+    An archive that was replaced on disk is another archive: who asks anew gets the new one. Of one that has a URL the
+    first that was opened stays.
     Args, raises: as `PackedFolder`.
     """
     if isinstance(archive, (str, os.PathLike)):
-        path = os.path.abspath(archive)
+        path = absolute(archive)
         return _open(path, check_data, (_version(path),))
-    paths = tuple(os.path.abspath(shard) for shard in archive)
+    paths = tuple(map(absolute, archive))
     return _open(paths, check_data, tuple(map(_version, paths)))
 
 
 def _version(path: str) -> tuple[int, ...]:
+    if is_url(path):
+        return ()  # who asks would wait for a server each time
     status = os.stat(path)
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 

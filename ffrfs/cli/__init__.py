@@ -15,6 +15,7 @@ __all__ = ["cli", "main"]
 
 # Each is the function of its name in the module of its name, with _ for -.
 _COMMANDS = (
+    "cache",
     "cat",
     "completion",
     "doctor",
@@ -32,6 +33,7 @@ _COMMANDS = (
     "umount",
     "unpack",
     "verify",
+    "warmup",
 )
 
 

@@ -33,6 +33,15 @@ FLAGS = (
     ),
     ("--idle-timeout", "TIME", "Unmount what nobody has used for so long, such as 10min or 2h (default 0: never)."),
     ("--read-ahead-kb", "N", f"What the kernel asks for at once (default {_DEFAULT.read_ahead_kib}; root only)."),
+    ("--endpoint", "URL", "Of the S3 server (default: AWS_ENDPOINT_URL, ~/.aws/config, AWS)."),
+    ("--region", "NAME", "Of the bucket (default: AWS_REGION, ~/.aws/config, us-east-1)."),
+    ("--profile", "NAME", "Of ~/.aws, with the credentials (default: AWS_PROFILE)."),
+    ("--cache", "FOLDER", "Keep on this node what was read (default: FFRFS_CACHE, else none)."),
+    (
+        "--cache-size",
+        "SIZE",
+        "What the cache may hold (default: FFRFS_CACHE_SIZE, else all but a twentieth of its disk).",
+    ),
 )
 
 

@@ -72,6 +72,8 @@ def pack(
 ) -> None:
     """Pack SOURCE into ARCHIVE, a file whose name ends in .ffr, or with --shards or --shard-size a folder of them.
 
+    ARCHIVE may be an object, s3://BUCKET/KEY, which appears when all of it is uploaded.
+
     SOURCE is a folder, or one or more archives of another kind: tar (also compressed, and shards of WebDataset), zip,
     LMDB, TFRecord, parquet files of images. Nothing appears at ARCHIVE before all of it is written.
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from ffrfs.archive.building import load_mapped_index
 from ffrfs.archive.shards import Shards
 from ffrfs.archive.views import view_of
+from ffrfs.cache.options import CacheOptions
 from ffrfs.daemon.background import Foreground
 from ffrfs.daemon.notify import notify
 from ffrfs.daemon.processes import Processes
@@ -27,6 +28,8 @@ from ffrfs.mount.device import check_device
 from ffrfs.mount.mountpoint import Mount, check_mountpoint, clean_stale
 from ffrfs.mount.options import MountOptions
 from ffrfs.mount.probe import State, probe
+from ffrfs.sources.opening import absolute
+from ffrfs.sources.source import Access
 
 __all__ = ["PreparedMount", "prepare"]
 
@@ -64,8 +67,11 @@ def prepare(
     laid over it. Raises: MountError, ArchiveError, ConfigError, OSError.
     """
     # Absolute, since the daemon will work in another folder when it looks whether the archive was replaced.
-    opened = [Shards(os.path.abspath(archive) if isinstance(archive, str) else map(os.path.abspath, archive))]
-    opened += [Shards(os.path.abspath(other)) for other in others]
+    access = Access(options.endpoint, options.region, options.profile)
+    cache = CacheOptions(options.cache, options.cache_bytes) if options.cache else None
+    first = absolute(archive) if isinstance(archive, str) else map(absolute, archive)
+    opened = [Shards(first, access, cache)]
+    opened += [Shards(absolute(other), access, cache) for other in others]
     if others and options.fsname is None:
         options = dataclasses.replace(options, fsname=":".join(shards.path for shards in opened))
     for shards in opened:
@@ -84,7 +90,8 @@ def _check_way(shards: Shards) -> None:
     """Raises: MountError where a user's link has led root to the archive: with allow_other, he could have root show to
     everybody what he may not read himself."""
     try:
-        check_files(shards.paths, shards.descriptors)
+        local = [(path, fd) for path, fd in zip(shards.paths, shards.descriptors, strict=True) if fd >= 0]
+        check_files([path for path, _ in local], [fd for _, fd in local])
     except OSError as error:
         if error.errno != errno.EPERM:
             raise
@@ -141,8 +148,8 @@ def _set_read_ahead(mount: Mount, options: MountOptions) -> None:
 
 
 def _report_replacement(shards: Shards) -> None:
-    for fd, path in zip(shards.descriptors, shards.paths, strict=True):
+    for source, path in zip(shards.sources, shards.paths, strict=True):
         with contextlib.suppress(OSError):
-            if os.path.samestat(os.fstat(fd), os.stat(path)):
+            if not source.is_replaced():
                 continue
         logger.warning("%s was replaced or removed: the mount goes on showing what it had; mount anew to see it", path)

@@ -9,11 +9,8 @@ the mount was made with whenever it is read.
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import mmap
-import struct
-import threading
 
 from ffrfs.archive.shards import Shards
 
@@ -21,24 +18,7 @@ __all__ = ["ChangeWatch", "Version"]
 
 logger = logging.getLogger(__name__)
 
-Version = tuple[int, ...]  # of a shard: size, then seconds and nanoseconds of ctime and mtime
-
-# From linux/stat.h and linux/fcntl.h.
-_AT_EMPTY_PATH, _AT_STATX_DONT_SYNC = 0x1000, 0x4000  # the latter: what the kernel knows, without asking a server
-_STATX_SIZE_AND_TIMES = 0x200 | 0x80 | 0x40
-_STATX_BYTES = 256
-_SIZE_AT = 40
-_SIZE_AND_TIMES = struct.Struct("Q48xqI4xqI")
-
-_statx = ctypes.CDLL(None, use_errno=True).statx
-_statx.argtypes = [ctypes.c_int, ctypes.c_char_p, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p]
-
-
-class _Answer(threading.local):
-    """Where the kernel writes, for each thread."""
-
-    def __init__(self) -> None:
-        self.buffer = ctypes.create_string_buffer(_STATX_BYTES)
+Version = tuple[int, ...]  # of a shard, as its source gives it: size, then seconds and nanoseconds of ctime and mtime
 
 
 class ChangeWatch:
@@ -50,7 +30,6 @@ class ChangeWatch:
 
     def __init__(self, shards: Shards) -> None:
         self._shards = shards
-        self._answer = _Answer()
         self._changed = memoryview(mmap.mmap(-1, len(shards.paths)))  # one byte a shard, seen by all processes
         self._mounted = [self._version(shard) for shard in range(len(shards.paths))]
 
@@ -81,8 +60,4 @@ class ChangeWatch:
         return self._version(shard)
 
     def _version(self, shard: int) -> Version:
-        buffer = self._answer.buffer
-        fd, flags = self._shards.descriptors[shard], _AT_EMPTY_PATH | _AT_STATX_DONT_SYNC
-        if _statx(fd, b"", flags, _STATX_SIZE_AND_TIMES, buffer) != 0:
-            return (-1, ctypes.get_errno())
-        return _SIZE_AND_TIMES.unpack_from(buffer, _SIZE_AT)
+        return self._shards.sources[shard].version()

@@ -49,6 +49,7 @@ class Content:
         self._shards, self._index, self._records, self._state = shards, index, index.records, state
         self._changes, self._chunks = changes, ChunkState(shards, index)
         self._buffer = memoryview(bytearray(2 * CHUNK_BYTES))
+        self._near = [source.read_near for source in shards.sources]
         self._can_tell_cached = True
         self._loading: dict[Hashable, Future[memoryview]] = {}
         self._learning: dict[int, Future[None]] = {}
@@ -58,7 +59,8 @@ class Content:
         self._failed: dict[int, Version] = {}  # in which a record was found wrong
         for fd in shards.descriptors:
             # Records are read whole, and in an order that the kernel cannot guess; `prefetcher` reads ahead.
-            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
+            if fd >= 0:
+                os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_RANDOM)
 
     def read_cached(self, inode: int, offset: int, size: int) -> memoryview | None:
         """Bytes [offset, offset + size) of a file if the archive's pages are in memory, else None.
@@ -82,7 +84,10 @@ class Content:
         whole = self._cached(shard, begin, length)
         if whole is None:
             return None
-        self._check(inode, record, crc32(whole))
+        actual = crc32(whole)
+        if self._was_cached_wrong(record, actual):
+            return None
+        self._check(inode, record, actual)
         return whole[offset : offset + size]
 
     def load_cached(self, inode: int) -> memoryview | None:
@@ -137,20 +142,35 @@ class Content:
         if len(whole) > CHUNK_BYTES:
             position = self._index.chunks.find(record)
             checksums = chunk_checksums(whole)
-            self._check(inode, record, combine_chunks(checksums, len(whole)))
+            actual = combine_chunks(checksums, len(whole))
+            if self._was_cached_wrong(record, actual):
+                return False
+            self._check(inode, record, actual)
             self._chunks.learn(position, checksums)
             if self._changes.unchanged(shard):
                 self._note_good(position)
             return True
         if self._state.checked[record] == GOOD and self._changes.unchanged(shard):
             return True
-        self._check(inode, record, crc32(whole))
+        actual = crc32(whole)
+        if self._was_cached_wrong(record, actual):
+            return False
+        self._check(inode, record, actual)
         return True
 
     def _load(self, inode: int, record: int) -> memoryview:
-        whole = self._shards.read(*self._records.extent(record))
-        self._check(inode, record, crc32(whole))
+        extent = self._records.extent(record)
+        whole = self._shards.read(*extent)
+        actual = crc32(whole)
+        if self._was_cached_wrong(record, actual):
+            whole = self._shards.read(*extent)
+            actual = crc32(whole)
+        self._check(inode, record, actual)
         return memoryview(whole)
+
+    def _was_cached_wrong(self, record: int, actual: int) -> bool:
+        """Whether a record has a wrong checksum, and reading it again may help: a cache on the node had it wrong."""
+        return actual != self._records.checksum(record) and self._shards.distrust(*self._records.extent(record))
 
     def _load_once(self, key: Hashable, load: Callable[[], memoryview]) -> memoryview:
         """What `load` reads and checks, for the first who asks; who asks meanwhile gets the same bytes. The kernel asks
@@ -175,7 +195,7 @@ class Content:
             return None
         part = self._buffer[:size]
         try:
-            count = os.preadv(self._shards.descriptors[shard], [part], offset, os.RWF_NOWAIT)
+            count = self._near[shard](offset, (part,))
         except BlockingIOError:
             return None
         except OSError as error:
@@ -305,6 +325,9 @@ class Content:
                 checksums += chunk_checksums(part)
                 self._chunks.progressed(position)
             actual = combine_chunks(checksums, length)
+            if self._was_cached_wrong(record, actual):
+                self._check_whole(inode, record)  # of what is fetched anew
+                return
             if actual != self._records.checksum(record):
                 self._failed[record] = version
             self._check(inode, record, actual)

@@ -22,7 +22,7 @@ from time import perf_counter_ns
 
 import numpy as np
 
-from ffrfs.errors import ArchiveError, ChecksumError
+from ffrfs.errors import ArchiveError, ChangedError, ChecksumError
 from ffrfs.format.index import ROOT_INODE, Index
 from ffrfs.format.tree import MAX_NAME_BYTES
 from ffrfs.fs.attributes import BLOCK_BYTES, FOREVER_SECONDS, Attributes
@@ -373,7 +373,7 @@ class Server:
         if isinstance(error, (ArchiveError, OSError)):
             count[_IO_ERRORS] += 1
             logger.error("%s failed: %s", request, error)
-            return errno.EIO
+            return errno.ESTALE if isinstance(error, ChangedError) else errno.EIO
         count[_INTERNAL_ERRORS] += 1
         logger.error("unexpected error in %s, answered with EIO", request, exc_info=error)
         return errno.EIO

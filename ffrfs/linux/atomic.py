@@ -48,6 +48,10 @@ class PendingFile:
             self.path = _temporary_path(target)
             self.fd = _create_locked(self.path)
 
+    def pwrite(self, data: memoryview, offset: int) -> int:
+        """Write bytes at an offset; returns how many were written. Raises: OSError."""
+        return os.pwrite(self.fd, data, offset)
+
     def commit(self, mode: int | None = None) -> None:
         """Make the contents durable and give them their name, in one step as others see it.
 

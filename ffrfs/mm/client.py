@@ -23,6 +23,7 @@ from ffrfs.errors import ConfigError
 from ffrfs.format.names import encode_name
 from ffrfs.mm.readonly import FilePath, ReadOnlyBackend
 from ffrfs.mm.uri import is_uri, split_path
+from ffrfs.sources.opening import is_url
 
 __all__ = ["FFRecordClient", "recorded_reads"]
 
@@ -45,9 +46,10 @@ def recorded_reads() -> Iterator[dict[str, bool]]:
 class FFRecordClient(ReadOnlyBackend):
     """Reads files of a packed folder, as HFAiLab's class of this name and as the frameworks' own disk backends do.
 
-    Args: fname, the archive: an .ffr file, a folder of shards or a list of them; None: every path names its archive,
-    as `ffrecord:///data/coco.ffr/train2017/x.jpg` does. path_prefix, the folder that is cut off the paths that configs
-    build (their `data_root`), however spelled. check_data, whether every file read is compared with its CRC32.
+    Args: fname, the archive: an .ffr file or a URL of one, a folder of shards or a list of them; None: every path
+    names its archive, as `ffrecord:///data/coco.ffr/train2017/x.jpg` does. path_prefix, the folder that is cut off the
+    paths that configs build (their `data_root`), however spelled. check_data, whether every file read is compared with
+    its CRC32.
     filename2idx, for a folder of shards with records instead of a packed folder: the file in it that has their names,
     by default filename2idx.pkl if there is one; paths are then looked up by their last part, whatever is before it.
     Making one costs a stat; the archive is opened when a process first reads it, once for all clients there. Pickles
@@ -73,7 +75,7 @@ class FFRecordClient(ReadOnlyBackend):
         if fname is None and path_prefix:
             raise ConfigError("FFRecordClient has a path_prefix but no archive: add fname='….ffr'")
         for path in [fname] if isinstance(fname, (str, os.PathLike)) else fname or ():
-            if not os.path.exists(path):
+            if not is_url(path) and not os.path.exists(path):
                 raise FileNotFoundError(errno.ENOENT, "no such archive; correct fname, or pack one", os.fspath(path))
 
     @property

@@ -15,6 +15,7 @@ from typing import Any
 
 from ffrfs.errors import ConfigError, MountError
 from ffrfs.mount.options import MountOptions, parse_options
+from ffrfs.sources.opening import is_url
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,7 +30,8 @@ _KEYS = ("archive", "mountpoint", "options")
 
 @dataclass(frozen=True)
 class MountConfig:
-    """One mount: the file it is configured in, the archive (a file, or a folder of shards), mount point and options."""
+    """One mount: the file it is configured in, the archive (a file, a folder of shards or a URL), mount point and
+    options."""
 
     source: Path
     archive: str
@@ -43,7 +45,7 @@ class MountConfig:
             MountError if the folder itself is missing or empty, as it is before its storage is mounted: the one
             case in which starting again later helps, and the exit status tells systemd so.
         """
-        if os.path.lexists(self.archive):
+        if is_url(self.archive) or os.path.lexists(self.archive):
             return
         folder = os.path.dirname(self.archive.rstrip("/"))
         try:
@@ -70,7 +72,7 @@ def read_config(path: str | os.PathLike[str]) -> MountConfig:
         raise ConfigError(f"{source}: {unknown[0]}: unknown key; the keys are {', '.join(_KEYS)}")
     return MountConfig(
         source=source,
-        archive=_absolute_path(source, table, "archive"),
+        archive=_archive(source, table),
         mountpoint=_absolute_path(source, table, "mountpoint"),
         options=_options(source, table, "options"),
     )
@@ -90,6 +92,11 @@ def _load(source: Path) -> dict[str, Any]:
         raise ConfigError(f"{source}: not TOML that is understood: it is nested too deep") from None
     except ValueError as error:  # TOMLDecodeError and UnicodeDecodeError are, and what int() says of many digits
         raise ConfigError(f"{source}: not TOML: {error}") from error
+
+
+def _archive(source: Path, table: dict[str, Any]) -> str:
+    archive = table.get("archive")
+    return archive if isinstance(archive, str) and is_url(archive) else _absolute_path(source, table, "archive")
 
 
 def _absolute_path(source: Path, table: dict[str, Any], key: str) -> str:

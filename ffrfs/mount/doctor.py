@@ -16,13 +16,16 @@ from dataclasses import dataclass
 
 from ffrfs.archive.index_file import UnusableIndexFile, index_file_paths, read_index_file
 from ffrfs.archive.shards import Shards
-from ffrfs.errors import ArchiveError, MountError
+from ffrfs.cache.folder import CacheFolder
+from ffrfs.cache.options import cache_from_environment
+from ffrfs.errors import ArchiveError, ConfigError, MountError
 from ffrfs.mount.device import DEVICE, check_device
 from ffrfs.mount.log import default_log_path
 from ffrfs.mount.mountpoint import Mount, check_mountpoint, unmount_made
 from ffrfs.mount.observation import Observation, observe
 from ffrfs.mount.options import MountOptions
 from ffrfs.mount.probe import State
+from ffrfs.sources.opening import is_url
 
 __all__ = ["Finding", "Level", "examine_mount", "examine_mountpoint", "examine_system"]
 
@@ -56,6 +59,21 @@ def examine_system() -> Iterator[Finding]:
     if os.geteuid() != 0:
         yield _fusermount()
         yield _allow_other()
+    yield from _cache()
+
+
+def _cache() -> Iterator[Finding]:
+    """The cache that the environment names, if it does."""
+    try:
+        options = cache_from_environment()
+        if options is None:
+            return
+        entries = list(CacheFolder(options).entries())
+    except (OSError, ConfigError) as error:
+        yield Finding(Level.PROBLEM, f"the cache of this node cannot be used: {error}", "correct FFRFS_CACHE")
+        return
+    held = sum(entry.held_bytes for entry in entries)
+    yield Finding(Level.GOOD, f"the cache {options.folder} holds {held >> 20} MiB of {len(entries)} files")
 
 
 def examine_mountpoint(mountpoint: str) -> Finding:
@@ -219,6 +237,8 @@ def _trouble(seen: Observation, log: str) -> Iterator[Finding]:
 
 
 def _archive(seen: Observation, mountpoint: str) -> Iterator[Finding]:
+    if is_url(seen.archive):
+        return  # reaching it takes credentials, which the mount has and this user may not have
     try:
         shards = Shards(seen.archive)
         with contextlib.closing(shards):
@@ -257,7 +277,7 @@ def _index(shards: Shards, files: int) -> Finding:
 
 def _storage(shards: Shards) -> Iterator[Finding]:
     try:
-        os.preadv(shards.descriptors[0], [bytearray(1)], 0, os.RWF_NOWAIT)
+        shards.read_near(0, 0, bytearray(1))
     except BlockingIOError:
         pass
     except OSError as error:

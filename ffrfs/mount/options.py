@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+from ffrfs.cache.options import parse_size
 from ffrfs.errors import ConfigError
 
 __all__ = ["MountOptions", "default_workers", "parse_options", "parse_size"]
@@ -20,8 +21,6 @@ logger = logging.getLogger(__name__)
 _KERNEL_OPTIONS = ("nosuid", "nodev", "noexec", "noatime", "suid", "dev", "exec", "atime", "sync", "async", "dirsync")
 _SEPARATOR = re.compile(r"(?<!\\),")
 _TIME = re.compile(r"([0-9]{1,8})(s|min|h|d|)")
-_SIZE_DIGITS = 15  # a petabyte
-_SIZE = re.compile(r"(\d+)([kmg]?)(i?b?)", re.IGNORECASE)
 
 
 def default_workers() -> int:
@@ -37,11 +36,12 @@ class MountOptions:
     allow_other, whether other users may read it; uid, gid, umask, how files look; nonempty, mount over a folder with
     files; fsname, the source shown by mount(8), by default the archive; workers, processes that answer requests;
     prefetch_bytes, what may be read ahead of the readers, 0 for nothing; read_ahead_kib, what the kernel asks for at
-    once, set only where the daemon has the right; subdir, the directory of the archive that is shown, by default its
-    root; union, whether several archives are laid over each other, the later above the earlier, instead of each being
-    in a folder of its name; idle_timeout_s, after which a mount that nobody uses is unmounted, 0 for never; shared,
-    whether it ends with the last of the jobs that share it, for which there is no word; kernel, flags passed on, such
-    as noexec.
+    once, set only where the daemon has the right; endpoint, region, profile, how to reach object storage; cache, a
+    folder on this node, and cache_bytes, what it may hold, by default the environment's; subdir, the directory of the
+    archive that is shown, by default its root; union, whether several archives are laid over each other, the later
+    above the earlier, instead of each being in a folder of its name; idle_timeout_s, after which a mount that nobody
+    uses is unmounted, 0 for never; shared, whether it ends with the last of the jobs that share it, for which there is
+    no word; kernel, flags passed on, such as noexec.
     """
 
     allow_other: bool = False
@@ -53,6 +53,11 @@ class MountOptions:
     workers: int = field(default_factory=default_workers)
     prefetch_bytes: int = 1 << 28
     read_ahead_kib: int = 512
+    endpoint: str | None = None
+    region: str | None = None
+    profile: str | None = None
+    cache: str | None = None
+    cache_bytes: int | None = None
     subdir: str = ""
     union: bool = False
     idle_timeout_s: int = 0
@@ -88,17 +93,6 @@ def parse_options(words: Iterable[str], base: MountOptions | None = None) -> Mou
         else:
             raise ConfigError(f"there is no mount option {name!r}{_nearest(name)}")
     return dataclasses.replace(base or MountOptions(), **changes, kernel=tuple(kernel))
-
-
-def parse_size(text: str) -> int:
-    """Bytes from a number with k, M or G (powers of 1024). Raises: ValueError."""
-    match = _SIZE.fullmatch(text)
-    if match is None:
-        raise ValueError("it is a number of bytes, with k, M or G for powers of 1024")
-    digits, shift = match[1].lstrip("0") or "0", {"": 0, "k": 10, "m": 20, "g": 30}[match[2].lower()]
-    if len(digits) > _SIZE_DIGITS:
-        raise ValueError("no memory is that large")
-    return int(digits) << shift
 
 
 def parse_seconds(text: str) -> int:
@@ -149,4 +143,9 @@ _VALUES: dict[str, tuple[str, Callable[[str], Any]]] = {
     "prefetch": ("prefetch_bytes", parse_size),
     "idle_timeout": ("idle_timeout_s", parse_seconds),
     "read_ahead_kb": ("read_ahead_kib", _whole(4, 16384)),
+    "endpoint": ("endpoint", str),
+    "region": ("region", str),
+    "profile": ("profile", str),
+    "cache": ("cache", os.path.abspath),
+    "cache_size": ("cache_bytes", parse_size),
 }

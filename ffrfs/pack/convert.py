@@ -19,12 +19,13 @@ from ffrfs.errors import PackError, printable
 from ffrfs.format.chunks import CHUNK_BYTES, chunk_checksums, combine_chunks, packed_chunks
 from ffrfs.format.header import crc32
 from ffrfs.pack.name_tree import NameTree
-from ffrfs.pack.pack import DEFAULT_JOBS, Packed, check_options
+from ffrfs.pack.pack import DEFAULT_JOBS, Packed, check_options, check_output
 from ffrfs.pack.progress import Progress, Tally
 from ffrfs.pack.shards import new_shards, split_evenly, split_to_size
 from ffrfs.pack.sources.member import DIRECTORY, Member, Source, Symlinks
 from ffrfs.pack.sources.opening import expand_shards, main_file, open_source
-from ffrfs.pack.writer import FileWriter, check_archive_name
+from ffrfs.pack.writer import FileWriter
+from ffrfs.sources.opening import absolute
 
 __all__ = ["pack_sources"]
 
@@ -65,11 +66,10 @@ def pack_sources(
     Raises: PackError for what cannot be a file, or is there twice, naming it; ConfigError; OSError with the path.
     Memory: some 300 bytes for each file, 2 MiB for each job.
     """
-    out = os.path.abspath(out_file)
+    out = absolute(out_file)
     sharded = shards is not None or shard_bytes is not None
     check_options(symlinks, jobs, shards, shard_bytes, None)
-    if not sharded:
-        check_archive_name(out)
+    check_output(out, sharded)
     paths = [path for pattern in sources for path in expand_shards(os.fspath(pattern))]
     before = [_version(path) for path in paths]
     with ExitStack() as opened:

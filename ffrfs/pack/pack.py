@@ -16,8 +16,9 @@ from ffrfs.pack.progress import Progress, Tally
 from ffrfs.pack.scan import SourceTree, Symlinks, scan_folder
 from ffrfs.pack.shards import pack_shards, split_evenly, split_to_size
 from ffrfs.pack.writer import FileWriter, check_archive_name
+from ffrfs.sources.opening import absolute, is_url, redacted
 
-__all__ = ["DEFAULT_JOBS", "Packed", "check_options", "pack_folder"]
+__all__ = ["DEFAULT_JOBS", "Packed", "check_options", "check_output", "pack_folder"]
 
 DEFAULT_JOBS = 16  # threads that only wait cost nothing, and on storage with latency each is another read under way
 
@@ -50,25 +51,24 @@ def pack_folder(
     The same folder makes the same bytes, those that the reference writes, whatever the options. Nothing appears at
     out_file before all of it is written and on disk; what was there is replaced then.
 
-    Args: folder; out_file, a name that ends in .ffr, or with `shards` or `shard_bytes` a folder for PART_00000.ffr
-    and so on, which must have no .ffr files in it; verbose, print a line for each file, as the reference does, or each
-    shard; symlinks, whether they are followed, left out or an error; jobs, threads that read ahead where storage is
-    slow, at most 32, or write shards; shards, their number, about equal in bytes, and fewer where there are fewer
-    records; shard_bytes, how large one may be, unless a single file is larger; executor, what writes the shards, such
-    as a `ProcessPoolExecutor` or dask's `Client.get_executor()`; progress, called with (files done, bytes done, files
-    in all, bytes in all).
+    Args: folder; out_file, a path or s3://BUCKET/KEY that ends in .ffr, or with `shards` or `shard_bytes` a folder for
+    PART_00000.ffr and so on, which must have no .ffr files in it; verbose, print a line for each file, as the reference
+    does, or each shard; symlinks, whether they are followed, left out or an error; jobs, threads that read ahead where
+    storage is slow, at most 32, or write shards; shards, their number, about equal in bytes, and fewer where there are
+    fewer records; shard_bytes, how large one may be, unless a single file is larger; executor, what writes the shards,
+    such as a `ProcessPoolExecutor` or dask's `Client.get_executor()`; progress, called with (files done, bytes done,
+    files in all, bytes in all).
     Raises: PackError naming what cannot be packed, or changed in the meantime; ConfigError for options that do not fit
     each other; OSError with the path.
     Cost: one pass over the data; memory does not grow with the sizes of files.
     Source: HFAiLab/ffrecord package.py.
     """
-    source, out = os.path.abspath(folder), os.path.abspath(out_file)
+    source, out = os.path.abspath(folder), absolute(out_file)
     sharded = shards is not None or shard_bytes is not None
     check_options(symlinks, jobs, shards, shard_bytes, executor)
-    if not sharded:
-        check_archive_name(out)
+    check_output(out, sharded)
     output_folder = out if sharded and os.path.isdir(out) else os.path.dirname(out)
-    tree = scan_folder(source, symlinks, output_folder)
+    tree = scan_folder(source, symlinks, None if is_url(out) else output_folder)
     size_bytes = sum(tree.sizes)
     tally = Tally(progress, len(tree), size_bytes)
     threads = jobs if jobs is not None else DEFAULT_JOBS
@@ -83,6 +83,14 @@ def pack_folder(
         for begin, end, archive in zip([0, *ends], ends, archives, strict=False):
             _say(f"{printable(archive)}: {end - begin} records")
     return Packed(len(tree), size_bytes, archives, chunks)
+
+
+def check_output(out: str, sharded: bool) -> None:
+    """Raises: ConfigError for a place where no archive can be written to."""
+    if not sharded:
+        check_archive_name(out)
+    elif is_url(out):
+        raise ConfigError(f"{redacted(out)}: shards are written to a folder; copy them to the bucket from there")
 
 
 def check_options(
@@ -123,7 +131,7 @@ def _pack_single(tree: SourceTree, out: str, symlinks: Symlinks, jobs: int, verb
         record += finished
         tally.add(finished, piece.length_bytes)
 
-    with FileWriter(out, files + 1) as writer:
+    with FileWriter(out, files + 1, sum(tree.sizes)) as writer:
         chunks = copy_files(tree.files(), writer, jobs, symlinks == "follow", written)
         record_of_tree = tree.record()
         writer.write_one(record_of_tree)

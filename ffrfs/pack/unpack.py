@@ -15,7 +15,7 @@ from typing import Literal
 
 from ffrfs.archive.folder import PathInArchive, resolve
 from ffrfs.archive.opening import load_index
-from ffrfs.archive.reader import RecordReader, check_record, checksum_error
+from ffrfs.archive.reader import RecordReader, check_or_reread, checksum_error
 from ffrfs.archive.shards import ArchivePath, Shards
 from ffrfs.format.header import crc32
 from ffrfs.format.index import ROOT_INODE, Index
@@ -139,7 +139,7 @@ def _write_tree(
                 numbers = [index.record(inode) for inode in batch]
                 for inode, number, data in zip(batch, numbers, reader.read(numbers), strict=True):
                     path = path_of(inode)
-                    check_record(shards, index.records, number, data, decode_name(path))
+                    check_or_reread(shards, index.records, number, data, decode_name(path))
                     target.write(path, len(data), [data.data])
                 tally.add(len(batch), sum(map(index.size, batch)))
     finally:

@@ -32,7 +32,7 @@ def verify(
     bytes in all).
     Returns: what is damaged, in record order. Memory: 8 MiB a thread. Raises: OSError if storage fails otherwise.
     """
-    check = functools.partial(_check, shards, index)
+    check = functools.partial(_check_twice, shards, index)
     threads = jobs or 2 * (os.cpu_count() or 1)
     damaged: list[ArchiveError] = []
     tally = Tally(progress, len(index.records), int(index.records.lengths.sum()))
@@ -76,6 +76,13 @@ def _batches(index: Index) -> Iterator[tuple[int, int]]:
             end = min(max(end, begin + 1), last)
             yield begin, end
             begin = end
+
+
+def _check_twice(shards: Shards, index: Index, batch: tuple[int, int]) -> list[tuple[int, int]]:
+    """As `_check`; what a cache had wrong is read again."""
+    wrong = _check(shards, index, batch)
+    again = [shards.distrust(*index.records.extent(record)) for record, _ in wrong]
+    return _check(shards, index, batch) if any(again) else wrong
 
 
 def _check(shards: Shards, index: Index, batch: tuple[int, int]) -> list[tuple[int, int]]:

@@ -14,6 +14,8 @@ import numpy as np
 from ffrfs.errors import ConfigError, PackError
 from ffrfs.format.header import crc32, encode_header, header_bytes
 from ffrfs.linux.atomic import PendingFile
+from ffrfs.sources.opening import is_url
+from ffrfs.sources.upload import PendingObject
 
 if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
@@ -27,7 +29,8 @@ _open_writers: weakref.WeakSet[FileWriter] = weakref.WeakSet()
 class FileWriter:
     """Writes an archive of `n` records, as HFAiLab/ffrecord's class of this name.
 
-    Args: fname, whose name must end in .ffr; n, the number of records. Attributes: n; count, how many are written.
+    Args: fname, a path or s3://BUCKET/KEY, whose name must end in .ffr; n, the number of records; expected_bytes, about
+    how many they have, which matters for uploads of more than 150 GB. Attributes: n; count, how many are written.
     The archive appears under its name at `close`, whole and on disk, and replaces what was there. Until then it has a
     temporary name beside it. A writer that is never closed is when it is garbage-collected or Python ends, if all
     records were written; otherwise it leaves nothing and warns of what is missing. A `with` block left by an exception
@@ -36,7 +39,7 @@ class FileWriter:
     Source: HFAiLab/ffrecord fileio.py and writer.cpp, which write under the final name.
     """
 
-    def __init__(self, fname: str | os.PathLike[str], n: int) -> None:
+    def __init__(self, fname: str | os.PathLike[str], n: int, expected_bytes: int = 0) -> None:
         self.fname = os.fspath(fname)
         check_archive_name(self.fname)
         if n < 0:
@@ -49,7 +52,11 @@ class FileWriter:
         self._buffer = bytearray()
         self._end = header_bytes(n)  # of what is written; the header's place stays empty until close
         self._pid = os.getpid()
-        self._file: PendingFile | None = PendingFile(self.fname)
+        self._file: PendingFile | PendingObject | None
+        if is_url(self.fname):
+            self._file = PendingObject(self.fname, header_bytes(n), expected_bytes)
+        else:
+            self._file = PendingFile(self.fname)
         _open_writers.add(self)
 
     def write_one(self, data: ReadableBuffer) -> None:
@@ -139,7 +146,7 @@ class FileWriter:
         except (PackError, OSError) as error:
             warnings.warn(f"{error}; its FileWriter was never closed, so no archive is written", stacklevel=2)
 
-    def _open_file(self) -> PendingFile:
+    def _open_file(self) -> PendingFile | PendingObject:
         if self._file is None:
             raise ValueError(f"the writer of {self.fname} is closed")
         return self._file
@@ -157,7 +164,7 @@ class FileWriter:
         done = 0
         try:
             while done < len(view):
-                done += os.pwrite(self._open_file().fd, view[done:], self._end + done)
+                done += self._open_file().pwrite(view[done:], self._end + done)
         except OSError as error:
             raise OSError(error.errno, error.strerror, self.fname) from None
         self._end += done

@@ -149,8 +149,10 @@ def test_an_archive_that_must_be_fetched_first(archive: Path, tmp_path: Path) ->
         "ffr://tables.csv::simplecache::memory://archive.ffr", simplecache={"cache_storage": str(tmp_path)}
     ) as file:
         assert file.readline() == b"number,square\n"
+    with fsspec.open("ffr://tables.csv::memory://archive.ffr") as file:
+        assert file.readline() == b"number,square\n"
     with pytest.raises(ConfigError, match="ffr://path::simplecache::memory://"):
-        fsspec.open("ffr://tables.csv::memory://archive.ffr").open()
+        fsspec.open("ffr://tables.csv::memory://archive.ffr", memory={"anything": True}).open()
     memory.rm("/archive.ffr")
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import os
 import threading
 from collections.abc import Iterable
 
@@ -80,7 +79,7 @@ class Fetcher:
     def _is_cached(self, record: int) -> bool:
         shard, offset, _ = self._index.records.extent(record)
         try:
-            os.preadv(self._shards.descriptors[shard], [bytearray(1)], offset, os.RWF_NOWAIT)
+            self._shards.read_near(shard, offset, bytearray(1))
         except BlockingIOError:
             return False
         except OSError:

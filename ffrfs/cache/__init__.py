@@ -1,0 +1,1 @@
+"""A cache on the node for archives that are slow to reach, shared by all of its processes."""
