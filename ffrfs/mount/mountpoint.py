@@ -206,8 +206,8 @@ def _umount(path: str, flags: int) -> int:
 
 
 def _as_it_is_now(mount: Mount) -> Mount | None:
-    same = (mount.number, mount.device)
-    return next((found for found in list_mounts() if (found.number, found.device) == same), None)
+    same = (mount.number, mount.device, mount.source)  # the kernel gives both numbers again to the next mount
+    return next((found for found in list_mounts() if (found.number, found.device, found.source) == same), None)
 
 
 def real_path(mountpoint: str) -> str:
