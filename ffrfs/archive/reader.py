@@ -111,11 +111,14 @@ class RecordReader:
         return found if len(results) == len(found) else _without_sharing(found)
 
     def prefetch(self, numbers: Iterable[int]) -> None:
-        """Have the kernel read records into the page cache, which all processes share; returns at once."""
+        """Have records read into the page cache, or the node's cache, which all processes share; returns at once."""
         for (shard, offset, length), _ in self.records.merge(set(numbers)):
             with contextlib.suppress(OSError):  # a hint; who reads will be told
-                if self.shards.descriptors[shard] >= 0:
-                    os.posix_fadvise(self.shards.descriptors[shard], offset, length, os.POSIX_FADV_WILLNEED)
+                source = self.shards.sources[shard]
+                if source.is_cached:
+                    self._threads().submit(source.warm, offset, length)
+                elif source.descriptor >= 0:
+                    os.posix_fadvise(source.descriptor, offset, length, os.POSIX_FADV_WILLNEED)
 
     def close(self) -> None:
         """End the threads and give memory back. Results stay valid."""

@@ -71,6 +71,8 @@ os.register_at_fork(after_in_child=_begin_process)
 class CachedSource(Source):
     """Args: source, where the bytes come from; folder, where they are kept. Raises: OSError if they cannot be."""
 
+    is_cached = True
+
     def __init__(self, source: Source, options: CacheOptions, folder: CacheFolder) -> None:
         self._source, self._options = source, options
         self.name, self.place, self.identity, self.mode = source.name, source.place, source.identity, source.mode

@@ -30,7 +30,8 @@ class Source(ABC):
 
     Attributes: name, as messages show it, without secrets; place, the full address, without secrets; size_bytes;
     mtime_ns; tag_ns, what tells one version from another beside the size: the mtime, or a number made of the ETag;
-    mode, the permission bits; descriptor, of a local file, else -1; identity, a text that no two versions at a place
+    mode, the permission bits; descriptor, of a local file, else -1; is_cached, whether
+    a cache on this node keeps what is read; identity, a text that no two versions at a place
     share. Pickles as what it was opened by.
     """
 
@@ -42,6 +43,7 @@ class Source(ABC):
     identity: str
     mode: int = 0o400
     descriptor: int = -1
+    is_cached: bool = False
 
     @abstractmethod
     def read_into(self, offset_bytes: int, buffer: WriteableBuffer) -> None:

@@ -12,7 +12,8 @@ import time
 
 import pytest
 
-from ffrfs.archive.reader import FileReader
+from ffrfs.archive.opening import load_records
+from ffrfs.archive.reader import FileReader, RecordReader
 from ffrfs.archive.shards import Shards
 from ffrfs.cache import entry as entry_module
 from ffrfs.cache.entry import BLOCK_BYTES, Entry, EntryFacts
@@ -25,6 +26,7 @@ from ffrfs.sources.opening import open_source
 from ffrfs.sources.source import Source
 from tests.support.archives import archive_of
 from tests.support.object_server import object_server
+from tests.support.processes import wait_until
 
 RECORDS = [os.urandom(300_000) for _ in range(20)]
 CONTENT = archive_of(RECORDS)
@@ -253,6 +255,16 @@ def test_damage_in_the_archive_is_an_error_all_the_same(tmp_path, options):
     for _ in range(2):
         with pytest.raises(ChecksumError):
             reader.read_one(19)
+    shards.close()
+
+
+def test_announced_records_are_fetched_ahead(path, options):
+    shards = Shards(path, cache=options)
+    reader = RecordReader(shards, load_records(shards))
+    reader.prefetch(range(20))
+    [source] = shards.sources
+    wait_until(lambda: all(source._entry.generations(0, BLOCKS)), "all blocks are there")
+    reader.close()
     shards.close()
 
 
