@@ -252,7 +252,7 @@ def _archive(seen: Observation, mountpoint: str) -> Iterator[Finding]:
             f"{seen.archive} was replaced or removed: the mount goes on showing what it had",
             f"to see the new one: ffrfs umount {mountpoint}, and mount anew",
         )
-    except (OSError, ArchiveError) as error:
+    except (OSError, ArchiveError, ConfigError) as error:
         yield Finding(Level.NOTE, f"{seen.archive} cannot be examined by this user: {error}")
 
 
