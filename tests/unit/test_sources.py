@@ -142,7 +142,9 @@ def test_shards_by_a_range_of_numbers(server):
 
 
 @pytest.mark.semantics("url-busy")
-@pytest.mark.parametrize("fault", [status(503), status(429, Retry_After="0"), status(500), cut], ids=["503", "429", "500", "cut"])
+@pytest.mark.parametrize(
+    "fault", [status(503), status(429, Retry_After="0"), status(500), cut], ids=["503", "429", "500", "cut"]
+)
 def test_what_passes_is_tried_again(server, name, fault):
     server.faults += [fault, fault]
     with PackedFolder(name) as folder:
