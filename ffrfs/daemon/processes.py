@@ -58,7 +58,7 @@ class Processes:
         self._packets = Packets() if options.prefetch_bytes else None
         self._announcer = Announcer(index, self._state, self._packets) if self._packets is not None else None
         self._supervisor = os.getpid()
-        self.revival = Revival(session, workers, self._alone, self._count) if session.can_resend else None
+        self.revival = Revival(session, workers, self._alone, self.count) if session.can_resend else None
 
     def roles(self) -> list[Callable[[], int]]:
         """What each process does, which returns its exit status; the workers first."""
@@ -75,7 +75,7 @@ class Processes:
 
     def _worker(self, worker: int) -> int:
         begin_process(self._supervisor)
-        self._count("worker_starts", worker)
+        self.count("worker_starts", worker)
         if self.revival is not None:
             return run_worker(self._server(self._session.fd, worker, self.revival.for_worker(worker)))
         # A channel of its own: what is in hand when it is killed fails, and does not hang.
@@ -105,7 +105,7 @@ class Processes:
             os.fsencode(self._mountpoint),
             os.makedev(*map(int, self._session.mount.device.split(":"))),
             forgotten=lambda: state.totals()["forgets"],
-            listed=lambda: self._count("folders_listed", self._prefetch_row),
+            listed=lambda: self.count("folders_listed", self._prefetch_row),
         )
         Prefetcher(index, state, count, packets, budget, changed, fetcher, folders).run()
         return 0
@@ -125,5 +125,6 @@ class Processes:
             self._session.opendir_errno,
         )
 
-    def _count(self, name: str, row: int | None = None) -> None:
+    def count(self, name: str, row: int | None = None) -> None:
+        """Count one more, in the supervisor's row if no other is given."""
         self._state.counters[self._own_row if row is None else row][position(name)] += 1

@@ -31,7 +31,7 @@ class Revival:
         self, session: Session, workers: int, alone: Callable[[bytes], int], count: Callable[[str], None]
     ) -> None:
         self._session, self._channel, self._count = session, Channel(session.fd), count
-        self._hands = Hands(workers)
+        self._hands = self.hands = Hands(workers)
         self.workers, self.alone = workers, alone
         self.suspects = Suspects(self._hands, self._channel, lambda: count("poisoned_requests"))
 
@@ -53,11 +53,12 @@ class Revival:
                     return
                 if time.monotonic() > deadline:
                     logger.error("requests of a dead process cannot be sent again (%s): aborting the connection", error)
-                    self._abort()
+                    self.abort()
                     return
             time.sleep(_AGAIN_SECONDS)
 
-    def _abort(self) -> None:
+    def abort(self) -> None:
+        """End the connection: everybody who waits for it gets an error."""
         abort = open_abort(self._session.mount.connection)
         if abort is not None:
             with contextlib.suppress(OSError):

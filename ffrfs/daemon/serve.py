@@ -16,6 +16,7 @@ from ffrfs.archive.shards import Shards
 from ffrfs.archive.views import view_of
 from ffrfs.cache.options import CacheOptions
 from ffrfs.daemon.background import Foreground
+from ffrfs.daemon.hangs import Hangs
 from ffrfs.daemon.notify import notify
 from ffrfs.daemon.processes import Processes
 from ffrfs.daemon.session import open_session, take_back
@@ -23,6 +24,7 @@ from ffrfs.daemon.supervisor import Supervisor
 from ffrfs.daemon.unused import Unused
 from ffrfs.errors import MountError
 from ffrfs.format.index import Index
+from ffrfs.linux.fusectl import Waiting
 from ffrfs.linux.ownership import check_files
 from ffrfs.mount.device import check_device
 from ffrfs.mount.mountpoint import Mount, check_mountpoint, clean_stale
@@ -118,6 +120,9 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
         session, processes.roles(), on_hangup=lambda: _report_replacement(mount.shards), revival=processes.revival
     )
     supervisor.unused = Unused(session.mount, options, processes.activity)
+    supervisor.count = processes.count
+    waiting = Waiting(session.mount.connection)
+    supervisor.hangs = Hangs(processes.revival, waiting, processes.activity, processes.count)
     supervisor.start()
     _check_answer(session.mount)
     _set_read_ahead(session.mount, options)

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator
 
 import trio
 
+from ffrfs.daemon.hangs import Hangs
 from ffrfs.daemon.notify import notify, watchdog_seconds
 from ffrfs.daemon.revival import Revival
 from ffrfs.daemon.session import Session
@@ -52,8 +53,8 @@ class Supervisor:
 
     Args: session; roles, one function for each process to keep, the workers first, which runs in the child and returns
     its exit status; on_hangup, called for SIGHUP; revival, what is done for what a dead worker had in hand, or None
-    where the kernel does not send it again. Attribute: unused, which says whether the mount is to end when nobody
-    uses it.
+    where the kernel does not send it again. Attributes: unused, which says whether the mount is to end when nobody
+    uses it; hangs, which replaces who is stuck; count, called with the name of a counter.
     """
 
     def __init__(
@@ -73,6 +74,8 @@ class Supervisor:
         self._failed = False
         self._stacks = StackPipe()
         self.unused: Unused | None = None
+        self.hangs: Hangs | None = None
+        self.count: Callable[[str], None] = lambda name: None
 
     def start(self) -> None:
         """Start all processes. From here on signals wait until `run` takes them."""
@@ -110,6 +113,8 @@ class Supervisor:
                     nursery.start_soon(self._wait_for_suspect, suspects, nursery.cancel_scope)
                 if self.unused is not None and self.unused.seconds:
                     nursery.start_soon(self._end_unused, self.unused)
+                if self.hangs is not None:
+                    nursery.start_soon(self.hangs.watch, self._processes)
                 self._reap()
                 while not self._ended and not self._missing() and not self._must_revive():
                     await self._handle(await anext(aiter(signals)))
@@ -235,6 +240,7 @@ class Supervisor:
                     self._revival.suspects.worker_died(number)
                     self._worker_died = True
                 self._restarts.append(time.monotonic())
+                self.count("restarts")
                 logger.warning("process %d ended with status %d; starting another", pid, status)
 
     def _session_ended(self) -> None:

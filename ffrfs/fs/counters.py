@@ -48,6 +48,8 @@ COUNTERS = (
     Counter("io_errors", "storage errors", Kind.TROUBLE),
     Counter("internal_errors", "internal errors", Kind.TROUBLE),
     Counter("poisoned_requests", "requests that killed workers", Kind.TROUBLE),
+    Counter("restarts", "processes started again", Kind.TROUBLE),
+    Counter("replaced_processes", "stopped or hanging processes replaced", Kind.TROUBLE),
     Counter("getattrs", "attributes asked for", Kind.HIDDEN),
     Counter("forgets", "inodes forgotten by the kernel", Kind.HIDDEN),
     Counter("readdirs", "listing requests", Kind.HIDDEN),

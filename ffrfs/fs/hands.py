@@ -41,6 +41,14 @@ class Hands:
         row[:] = memoryview(bytes(row.nbytes)).cast("Q")
         return held
 
+    def received(self, worker: int) -> int:
+        """The request that the worker's receiving thread has just now, or 0."""
+        return int(self._rows[worker][0])
+
+    def any_held(self) -> bool:
+        """Whether some worker has any request in hand."""
+        return any(any(row) for row in self._rows)
+
     def is_held(self, unique: int) -> bool:
         """Whether some worker has the request in hand."""
         return next(self._found(unique, 0, self._hands_bytes), None) is not None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 
-__all__ = ["open_abort"]
+__all__ = ["Waiting", "open_abort"]
 
 _CONNECTIONS = "/sys/fs/fuse/connections"
 # From linux/mount.h and the table of system calls, the same on all architectures. Since Linux 5.2.
@@ -20,16 +20,38 @@ def open_abort(connection: int) -> int | None:
 
     Returns: None where this process has no right to that.
     """
-    flags = os.O_WRONLY | os.O_CLOEXEC
+    return _open(connection, "abort", os.O_WRONLY)
+
+
+class Waiting:
+    """How many requests of a connection have no answer yet. Args: connection, its number."""
+
+    def __init__(self, connection: int) -> None:
+        self._place = _open(connection, "waiting", os.O_RDONLY)
+
+    def number(self) -> int:
+        """How many; 0 where this process has no right to know, or the connection has ended."""
+        if self._place is None:
+            return 0
+        try:
+            # The file gives its number once to each who opens it.
+            with open(f"/proc/self/fd/{self._place}", "rb") as file:
+                return int(file.read(32) or 0)
+        except (OSError, ValueError):
+            return 0
+
+
+def _open(connection: int, name: str, flags: int) -> int | None:
+    flags |= os.O_CLOEXEC
     try:
-        return os.open(f"{_CONNECTIONS}/{connection}/abort", flags)
+        return os.open(f"{_CONNECTIONS}/{connection}/{name}", flags)
     except OSError:
         pass
     folder = _mount_privately()
     if folder is None:
         return None
     try:
-        return os.open(f"{connection}/abort", flags, dir_fd=folder)
+        return os.open(f"{connection}/{name}", flags, dir_fd=folder)
     except OSError:
         return None
     finally:

@@ -185,4 +185,4 @@ def test_an_idle_mount_uses_no_cpu_time(fuse, tmp_path):
             return sum(map(cpu_ticks, processes)) - before
 
         wait_until(lambda: ticks_within(0.5) == 0, "what was asked for is done")
-        assert ticks_within(5) == 0
+        assert ticks_within(5) <= 1  # the supervisor looks now and then whether somebody hangs, in microseconds
