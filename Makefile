@@ -111,7 +111,7 @@ requirements: setup  ## pin the newest versions that pyproject.toml allows, with
 	$(PIN) requirements/container-build.in --constraint requirements/test.txt --output-file requirements/container-build.txt
 	$(PIN) pyproject.toml --extra fuzz --constraint requirements/test.txt --output-file requirements/fuzz.txt
 	$(PIN) pyproject.toml --extra audit --constraint requirements/test.txt --output-file requirements/audit.txt
-	$(PIN) pyproject.toml --extra fuse --constraint requirements/test.txt --output-file requirements/deb.txt
+	$(PIN) pyproject.toml --extra fuse --extra exporter --constraint requirements/test.txt --output-file requirements/deb.txt
 	$(PIN) pyproject.toml --extra docs --constraint requirements/test.txt --constraint requirements/audit.txt --output-file requirements/docs.txt
 	$(PIN) $(MM_PINS)/common.in --output-file $(MM_PINS)/common.txt
 	$(PIN) $(MM_PINS)/common.in $(MM_PINS)/full.in --constraint $(MM_PINS)/common.txt --output-file $(MM_PINS)/full.txt

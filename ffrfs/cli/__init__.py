@@ -19,6 +19,7 @@ _COMMANDS = (
     "cat",
     "completion",
     "doctor",
+    "exporter",
     "index",
     "info",
     "install-mm",

@@ -17,7 +17,8 @@ __all__ = ["install_systemd"]
 @click.argument("names", nargs=-1, metavar="[NAME]...")
 @click.option("--root", type=click.Path(path_type=Path), default=Path("/"), help="Install under this folder, not /.")
 def install_systemd(names: tuple[str, ...], root: Path) -> None:
-    """Put the systemd unit ffrfs@.service and the helper of mount(8) in place on this node, for this ffrfs.
+    """Put the systemd units ffrfs@.service and ffrfs-exporter.service and the helper of mount(8) in place on this node,
+    for this ffrfs.
 
     For each NAME, ffrfs@NAME is tied to the storage of the archive in /etc/ffrfs/NAME.toml. Every file written is
     shown; nothing is enabled or started.

@@ -1,4 +1,4 @@
-"""What a node needs besides the Python package, put in place on request: the systemd unit and the mount helpers.
+"""What a node needs besides the Python package, put in place on request: the systemd units and the mount helpers.
 
 Nothing is enabled or started: the caller shows the paths, the administrator decides. May be called by any thread.
 """
@@ -15,18 +15,19 @@ from ffrfs.mount.config import read_config
 
 __all__ = ["install_on_node"]
 
-_UNIT = "ffrfs@.service"
+_UNITS = ("ffrfs@.service", "ffrfs-exporter.service")
 _EXAMPLE = "example.toml"
 _HELPERS = ("mount.ffrfs", "mount.fuse.ffrfs")
-# The path that the unit names as shipped, replaced by that of the ffrfs that installs it.
+# The path that the units name as shipped, replaced by that of the ffrfs that installs it.
 _SHIPPED_PROGRAM = "/usr/bin/ffrfs"
 
 
 def install_on_node(root: Path, program_folder: Path, names: tuple[str, ...]) -> Iterator[Path]:
     """Install under `root` ("/" for this node), and yield each path when it is written.
 
-    Installs the unit template, `/sbin/mount.ffrfs` with its `fuse.` twin, and the documented example in `/etc/ffrfs`;
-    for each of `names` also a drop-in that ties `ffrfs@NAME` to the storage of the paths in `/etc/ffrfs/NAME.toml`.
+    Installs the unit template and the unit of the exporter, `/sbin/mount.ffrfs` with its `fuse.` twin, and the
+    documented example in `/etc/ffrfs`; for each of `names` also a drop-in that ties `ffrfs@NAME` to the storage of the
+    paths in `/etc/ffrfs/NAME.toml`.
     Existing units, helpers and drop-ins are replaced; the configuration of a mount is never touched.
 
     Args: program_folder, where the programs `ffrfs` and `mount.ffrfs` are that the node is to run.
@@ -39,8 +40,9 @@ def install_on_node(root: Path, program_folder: Path, names: tuple[str, ...]) ->
 
     units = root / "etc/systemd/system"
     shipped = resources.files("ffrfs.mount") / "systemd"
-    unit = (shipped / _UNIT).read_text(encoding="utf-8").replace(_SHIPPED_PROGRAM, os.fspath(program_folder / "ffrfs"))
-    yield _write(units / _UNIT, unit)
+    for unit in _UNITS:
+        text = (shipped / unit).read_text(encoding="utf-8")
+        yield _write(units / unit, text.replace(_SHIPPED_PROGRAM, os.fspath(program_folder / "ffrfs")))
     for helper in _HELPERS:
         yield _link(root / "sbin" / helper, program_folder / "mount.ffrfs")
     yield _write(root / "etc/ffrfs" / _EXAMPLE, (shipped / _EXAMPLE).read_text(encoding="utf-8"))

@@ -31,6 +31,7 @@ def cached_tree() -> Path:
         *project["build-system"]["requires"],
         *project["project"]["dependencies"],
         *project["project"]["optional-dependencies"]["fuse"],
+        *project["project"]["optional-dependencies"]["exporter"],
     ]
     recipe = BUILD_SCRIPT.read_text() + "\n".join(requirements)
     cache = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "ffrfs"

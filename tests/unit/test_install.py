@@ -28,7 +28,8 @@ def test_unit_helpers_and_example_are_put_in_place(tmp_path: Path, program_folde
     root = tmp_path / "node"
     written = {path.relative_to(root).as_posix() for path in install_on_node(root, program_folder, ())}
     assert written == {
-        "etc/systemd/system/ffrfs@.service", "sbin/mount.ffrfs", "sbin/mount.fuse.ffrfs", "etc/ffrfs/example.toml",
+        "etc/systemd/system/ffrfs@.service", "etc/systemd/system/ffrfs-exporter.service",
+        "sbin/mount.ffrfs", "sbin/mount.fuse.ffrfs", "etc/ffrfs/example.toml",
     }  # fmt: skip
     assert {path.relative_to(root).as_posix() for path in root.rglob("*") if not path.is_dir()} == written
     unit = (root / "etc/systemd/system/ffrfs@.service").read_text()
