@@ -61,6 +61,7 @@ def test_the_wheel_has_the_package_and_nothing_else(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     wanted = {str(path.relative_to(ROOT)) for path in (ROOT / "ffrfs").rglob("*.py")}
     wanted |= {"ffrfs/py.typed", "ffrfs/mount/systemd/ffrfs@.service", "ffrfs/mount/systemd/example.toml"}
+    wanted.add("ffrfs/mount/systemd/ffrfs-exporter.service")
     assert {name for name in names if ".dist-info/" not in name} == wanted
 
 

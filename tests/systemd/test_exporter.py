@@ -15,7 +15,7 @@ from tests.systemd.tree import CHECKOUT
 UNIT, PROMETHEUS = "ffrfs-exporter.service", "test-prometheus.service"
 CONFIG = """
 global:
-  scrape_interval: 1s
+  scrape_interval: 5s
 scrape_configs:
   - job_name: ffrfs
     static_configs:
