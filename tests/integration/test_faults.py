@@ -299,6 +299,18 @@ def test_other_files_are_served_while_storage_hangs(hanging):
     assert (mounted.path / "large").read_bytes() == TREE[b"large"]
 
 
+@pytest.mark.semantics("hanging-worker")
+def test_who_waits_for_storage_is_not_taken_for_hanging(hanging):
+    mounted, storage = hanging
+    everybody = mounted.processes
+    reader = Hanging(mounted.path / "large")
+    time.sleep(12)  # four looks of the supervisor
+    assert reader.process.poll() is None
+    storage.set("ok")
+    assert reader.process.wait(30) == 0
+    assert mounted.processes == everybody
+
+
 @pytest.mark.semantics("hanging-interruptible")
 def test_a_reader_can_be_killed_while_storage_hangs(hanging):
     mounted, _ = hanging
