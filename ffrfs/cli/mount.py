@@ -13,6 +13,7 @@ from ffrfs.errors import MountError
 
 if TYPE_CHECKING:
     from ffrfs.daemon.serve import PreparedMount
+    from ffrfs.daemon.takeover import Heritage
 
 __all__ = ["check_fuse", "config_option", "mount", "serve_in_background"]
 
@@ -52,12 +53,26 @@ def mount(
     """
     check_fuse()
     from ffrfs.daemon.background import in_foreground
-    from ffrfs.daemon.serve import prepare
-    from ffrfs.mount.config import read_config
+    from ffrfs.daemon.takeover import taking_up
     from ffrfs.mount.log import start_logging
-    from ffrfs.mount.options import parse_options
 
     start_logging(None, debug)
+    if not foreground:
+        return serve_in_background(_prepare(paths, config, options, None), log, debug)
+    with taking_up() as heritage:
+        prepared = _prepare(paths, config, options, heritage)
+    if heritage is not None and heritage.trial:
+        return 0
+    return in_foreground(prepared.serve, prepared.mountpoint, is_mounted=prepared.heritage is not None)
+
+
+def _prepare(
+    paths: tuple[str, ...], config: str | None, options: tuple[str, ...], heritage: Heritage | None
+) -> PreparedMount:
+    from ffrfs.daemon.serve import prepare
+    from ffrfs.mount.config import read_config
+    from ffrfs.mount.options import parse_options
+
     if config is not None and not paths:
         configured = read_config(config)
         configured.require_archive()
@@ -68,10 +83,7 @@ def mount(
     else:
         raise click.UsageError("give either ARCHIVE and MOUNTPOINT, or --config FILE")
     archive, *others, mountpoint = paths
-    prepared = prepare(archive, os.path.abspath(mountpoint), parsed, others)
-    if foreground:
-        return in_foreground(prepared.serve, prepared.mountpoint)
-    return serve_in_background(prepared, log, debug)
+    return prepare(archive, os.path.abspath(mountpoint), parsed, others, heritage)
 
 
 def serve_in_background(prepared: PreparedMount, log: str | None = None, debug: bool = False) -> NoReturn:

@@ -44,8 +44,11 @@ _GIVING_UP_SECONDS = 5.0
 class Foreground:
     """Who started a mount, as far as the mount is concerned: somebody who need not be told anything.
 
-    Args: cleaner, for the time until the mount is ready.
+    Args: cleaner, for the time until the mount is ready. Attributes: can_be_succeeded, whether this process is the one
+    that the command line started, so that another program can take its place.
     """
+
+    can_be_succeeded = True
 
     def __init__(self, cleaner: Cleaner | None = None) -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)  # until the supervisor takes them
@@ -62,6 +65,8 @@ class Foreground:
 
 class Awaited(Foreground):
     """A process that started a mount and waits at the other end of a pipe."""
+
+    can_be_succeeded = False
 
     def __init__(self, pipe: int, cleaner: Cleaner | None = None) -> None:
         super().__init__(cleaner)
@@ -128,10 +133,14 @@ class Launch(Awaited):
         os.close(self._answers)
 
 
-def in_foreground(serve: Callable[[Foreground], int], mountpoint: str) -> int:
-    """Run `serve` in this process; returns its status. Raises: what it raises, with nothing left mounted."""
+def in_foreground(serve: Callable[[Foreground], int], mountpoint: str, is_mounted: bool = False) -> int:
+    """Run `serve` in this process.
+
+    Args: is_mounted, whether it is only taken over: a cleaner would keep its connection, and is not needed.
+    Returns: its status. Raises: what it raises, with nothing left mounted.
+    """
     try:
-        return serve(Foreground(Cleaner(mountpoint)))
+        return serve(Foreground(None if is_mounted else Cleaner(mountpoint)))
     except BaseException:
         _take_back(mountpoint)
         raise

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import socket
+from collections.abc import Sequence
 
 __all__ = ["notify", "watchdog_seconds"]
 
@@ -12,8 +13,9 @@ _NUMBER = re.compile("[0-9]{1,18}")  # else it is not systemd's
 _SHORTEST_SECONDS = 0.1
 
 
-def notify(*assignments: str) -> None:
-    """Send assignments such as READY=1 or STATUS=…; does nothing where nobody listens. Source: sd_notify(3)."""
+def notify(*assignments: str, descriptors: Sequence[int] = ()) -> None:
+    """Send assignments such as READY=1 or STATUS=…, and with FDSTORE=1 descriptors; does nothing where nobody listens.
+    Source: sd_notify(3)."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return
@@ -22,7 +24,11 @@ def notify(*assignments: str) -> None:
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as channel:
             channel.connect(address)
-            channel.sendall("\n".join(assignments).encode("utf-8", "replace"))
+            message = "\n".join(assignments).encode("utf-8", "replace")
+            if descriptors:
+                socket.send_fds(channel, [message], list(descriptors))
+            else:
+                channel.sendall(message)
     except OSError:
         pass  # who started us has gone; that is no reason to stop serving
 

@@ -36,13 +36,22 @@ __all__ = ["Processes"]
 class Processes:
     """Made in the supervisor before it forks.
 
-    Args: shards, index, the archive; mountpoint; options; session. Attributes: revival, what is done for the requests
-    of a dead worker, or None where the kernel does not send them again.
+    Args: shards, index, the archive; mountpoint; options; session; description_fd, of a mount that systemd
+    keeps, or None. Attributes: revival, what is done for the requests of a dead worker, or None where the kernel does
+    not send them again.
     """
 
-    def __init__(self, shards: Shards, index: Index, mountpoint: str, options: MountOptions, session: Session) -> None:
+    def __init__(
+        self,
+        shards: Shards,
+        index: Index,
+        mountpoint: str,
+        options: MountOptions,
+        session: Session,
+        description_fd: int | None,
+    ) -> None:
         self._shards, self._index, self._options, self._session = shards, index, options, session
-        self._mountpoint = mountpoint
+        self._mountpoint, self._description_fd = mountpoint, description_fd
         workers = options.workers
         # Rows of counters: a worker's, then those of their threads, the prefetcher's and the supervisor's.
         self._prefetch_row, self._own_row = 2 * workers, 2 * workers + 1
@@ -91,7 +100,7 @@ class Processes:
 
     def _guard(self) -> int:
         begin_outliving_process()
-        return guard(self._session.fd, self._session.mount.connection, self._supervisor)
+        return guard(self._session.fd, self._session.mount.connection, self._supervisor, self._description_fd)
 
     def _prefetch(self, packets: Packets) -> int:
         begin_process(self._supervisor)

@@ -8,8 +8,9 @@ import errno
 import logging
 import os
 import resource
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from ffrfs.archive.building import load_mapped_index
 from ffrfs.archive.shards import Shards
@@ -21,6 +22,7 @@ from ffrfs.daemon.notify import notify
 from ffrfs.daemon.processes import Processes
 from ffrfs.daemon.session import open_session, take_back
 from ffrfs.daemon.supervisor import Supervisor
+from ffrfs.daemon.takeover import Heritage, Successor, describe, is_kept, keep
 from ffrfs.daemon.unused import Unused
 from ffrfs.errors import MountError
 from ffrfs.format.index import Index
@@ -45,12 +47,17 @@ _OWN_DESCRIPTORS = 16
 
 @dataclass(frozen=True)
 class PreparedMount:
-    """A mount about which everything was checked that can be before it is made."""
+    """A mount about which everything was checked that can be before it is made.
+
+    Attributes: served, as `describe` has it; heritage, of an earlier daemon, which is served instead of making a mount.
+    """
 
     shards: Shards
     index: Index
     mountpoint: str
     options: MountOptions
+    served: dict[str, Any]
+    heritage: Heritage | None = None
 
     def serve(self, launch: Foreground) -> int:
         """Mount, tell `launch` how far it has come, serve until it ends; returns the exit status.
@@ -61,12 +68,17 @@ class PreparedMount:
 
 
 def prepare(
-    archive: str | list[str], mountpoint: str, options: MountOptions, others: Sequence[str] = ()
+    archive: str | list[str],
+    mountpoint: str,
+    options: MountOptions,
+    others: Sequence[str] = (),
+    heritage: Heritage | None = None,
 ) -> PreparedMount:
     """Open the archive and check the mount point; a dead mount of ffrfs there is cleaned first.
 
     Args: others, archives that are shown beside the first, each in a folder of its name, or with the option `union`
-    laid over it. Raises: MountError, ArchiveError, ConfigError, OSError.
+    laid over it; heritage, what an earlier daemon has left, which is taken up if it is the same mount, and else ended.
+    Raises: MountError, ArchiveError, ConfigError, OSError.
     """
     # Absolute, since the daemon will work in another folder when it looks whether the archive was replaced.
     access = Access(options.endpoint, options.region, options.profile)
@@ -78,14 +90,36 @@ def prepare(
         options = dataclasses.replace(options, fsname=":".join(shards.path for shards in opened))
     for shards in opened:
         _check_way(shards)
+    served, left = describe(opened, mountpoint, options), heritage
+    if heritage is not None:
+        heritage = _unless_other(heritage, lambda left: left.check(served))
     indexes = [load_mapped_index(shards) for shards in opened]  # what is wrong is found while somebody can be told
     shards, index = view_of(opened, indexes, "union" if options.union else "folders", options.subdir)
+    if heritage is not None:
+        heritage = _unless_other(heritage, lambda left: left.check_index(index))
+    if heritage is not None:
+        return PreparedMount(shards, index, mountpoint, options, served, heritage)
+    if left is not None:
+        left.unmount()
     if clean_stale(mountpoint):
         logger.warning("cleaned a dead mount at %s", mountpoint)
     check_mountpoint(mountpoint, shards.paths, options.nonempty)
     check_device()
     _check_descriptors()
-    return PreparedMount(shards, index, mountpoint, options)
+    return PreparedMount(shards, index, mountpoint, options, served)
+
+
+def _unless_other(heritage: Heritage, check: Callable[[Heritage], None]) -> Heritage | None:
+    """What is left of it: nothing, if that is not what is to be served. Raises: MountError if it was only asked."""
+    try:
+        check(heritage)
+    except MountError as error:
+        if heritage.trial:
+            raise
+        logger.warning("%s: mounting anew", error)
+        heritage.abandon()
+        return None
+    return heritage
 
 
 def _check_way(shards: Shards) -> None:
@@ -113,11 +147,22 @@ def _check_descriptors() -> None:
 
 def _serve(mount: PreparedMount, launch: Foreground) -> int:
     options = mount.options
-    session = open_session(mount.mountpoint, mount.shards.path, options)
+    heritage = mount.heritage
+    session = heritage.session if heritage else open_session(mount.mountpoint, mount.shards.path, options)
     launch.mounted()
-    processes = Processes(mount.shards, mount.index, mount.mountpoint, options, session)
+    description_fd = heritage.description_fd if heritage else None
+    if heritage is None and launch.can_be_succeeded:
+        description_fd = keep(session, mount.served, mount.index)
+    processes = Processes(
+        mount.shards, mount.index, mount.mountpoint, options, session, description_fd if is_kept(session) else None
+    )
     supervisor = Supervisor(
-        session, processes.roles(), on_hangup=lambda: _report_replacement(mount.shards), revival=processes.revival
+        session,
+        processes.roles(),
+        on_hangup=lambda: _report_replacement(mount.shards),
+        revival=processes.revival,
+        successor=Successor(session, description_fd) if description_fd is not None else None,
+        is_successor=heritage is not None,
     )
     supervisor.unused = Unused(session.mount, options, processes.activity)
     supervisor.count = processes.count
@@ -127,10 +172,10 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     _check_answer(session.mount)
     _set_read_ahead(session.mount, options)
     status = f"{mount.shards.path} at {mount.mountpoint}: {mount.index.files} files, {options.workers} workers"
-    logger.info("serving %s", status)
+    logger.info("%s %s", "taken over:" if heritage else "serving", status)
     logger.info("when a worker dies, the kernel %s", _AFTER_A_DEATH[session.can_resend])
-    notify("READY=1", f"STATUS=serving {status}")
     launch.ready()
+    notify("READY=1", f"STATUS=serving {status}")  # last: what is killed from here on is no beginning any more
     return supervisor.run()
 
 

@@ -27,6 +27,8 @@ from ffrfs.daemon.notify import notify, watchdog_seconds
 from ffrfs.daemon.revival import Revival
 from ffrfs.daemon.session import Session
 from ffrfs.daemon.stacks import StackPipe, task_tree
+from ffrfs.daemon.succession import Succession
+from ffrfs.daemon.takeover import Successor, kept_nowhere
 from ffrfs.daemon.unused import Unused
 from ffrfs.daemon.worker import SESSION_ENDED
 from ffrfs.errors import MountError
@@ -38,10 +40,12 @@ __all__ = ["Supervisor"]
 logger = logging.getLogger(__name__)
 
 _ALONE = -1  # in place of the number of a role: a process for one request
-_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGCHLD)
+_TRIAL = -2  # a process that finds out whether the program that is installed now could take over
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGCHLD)
 _QUICK_RESTARTS = 20  # within ten seconds; then something is wrong, and workers are started more slowly
 _SLOW_RESTART_SECONDS = 0.25  # twice, when one of several that were killed is seen before the others
 _STOP_SECONDS = 2.0  # for processes to end when asked; then they are killed
+_RESEND_LATER_SECONDS = 1.0
 _NO_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)  # of this process, and of the machine
 _UNMOUNT_AGAIN_SECONDS = 0.5
 _SHORTAGE_SECONDS = 0.5
@@ -53,8 +57,9 @@ class Supervisor:
 
     Args: session; roles, one function for each process to keep, the workers first, which runs in the child and returns
     its exit status; on_hangup, called for SIGHUP; revival, what is done for what a dead worker had in hand, or None
-    where the kernel does not send it again. Attributes: unused, which says whether the mount is to end when nobody
-    uses it; hangs, which replaces who is stuck; count, called with the name of a counter.
+    where the kernel does not send it again; successor, the program that takes over at SIGUSR2, or None; is_successor,
+    whether the mount was taken over from another daemon. Attributes: unused, which says whether the mount is to end
+    when nobody uses it; hangs, which replaces who is stuck; count, called with the name of a counter.
     """
 
     def __init__(
@@ -63,10 +68,15 @@ class Supervisor:
         roles: list[Callable[[], int]],
         on_hangup: Callable[[], None],
         revival: Revival | None,
+        successor: Successor | None = None,
+        is_successor: bool = False,
     ) -> None:
         self._mount, self._session_fd, self._roles = session.mount, session.fd, roles
         self._revival = revival
-        self._worker_died = self._suspect_ended = False
+        # What the earlier daemon had in hand is sent again, and once more for what a worker took while it was dying.
+        self._worker_died = self._resend_later = is_successor and revival is not None
+        self._suspect_ended = False
+        self._succession = Succession(successor)
         self._on_hangup = on_hangup
         self._processes: dict[int, int] = {}  # pid -> number of its role
         self._restarts: deque[float] = deque(maxlen=_QUICK_RESTARTS)
@@ -83,13 +93,18 @@ class Supervisor:
         gc.collect()
         gc.freeze()  # keeps the collector from writing to pages that the workers share
         self._start_missing()
+        self._revive()
 
     def run(self) -> int:
         """Serve until unmounted or told to stop; returns the exit status."""
         watchdog = watchdog_seconds()
         while not self._ended:
+            if self._succession.is_due:
+                self._succeed()
             self._start_missing()
             self._revive()
+            if self._succession.is_wanted:
+                self._start(self._succession.trial(), _TRIAL)
             try:
                 trio.run(self._watch, watchdog)
             except OSError as error:
@@ -98,6 +113,7 @@ class Supervisor:
                 logger.error("supervisor of %s: %s; trying again", self._mount.mountpoint, error)
                 time.sleep(_SHORTAGE_SECONDS)
         notify("STOPPING=1", "STATUS=unmounted")
+        kept_nowhere()
         self._stop_processes()
         return 1 if self._failed else 0
 
@@ -115,8 +131,10 @@ class Supervisor:
                     nursery.start_soon(self._end_unused, self.unused)
                 if self.hangs is not None:
                     nursery.start_soon(self.hangs.watch, self._processes)
+                if self._resend_later:
+                    nursery.start_soon(self._resend_once_more)
                 self._reap()
-                while not self._ended and not self._missing() and not self._must_revive():
+                while not self._must_act():
                     await self._handle(await anext(aiter(signals)))
                     if self._unmounting and not self._retrying:
                         self._retrying = True
@@ -140,6 +158,8 @@ class Supervisor:
             self._on_hangup()
         elif number == signal.SIGUSR1:
             await self._log_state()
+        elif number == signal.SIGUSR2:
+            self._succession.ask(_TRIAL in self._processes.values(), self._unmounting)
         else:
             self._begin_unmount(signal.Signals(number).name)
 
@@ -197,8 +217,24 @@ class Supervisor:
         self._processes[pid] = number
         return pid
 
-    def _must_revive(self) -> bool:
-        return self._worker_died or self._suspect_ended
+    def _must_act(self) -> bool:
+        revive = self._worker_died or self._suspect_ended
+        return bool(self._ended or self._missing() or revive or self._succession.is_due or self._succession.is_wanted)
+
+    async def _resend_once_more(self) -> None:
+        await trio.sleep(_RESEND_LATER_SECONDS)
+        self._resend_later = False
+        if self._revival is not None:
+            self._revival.resend()
+
+    def _succeed(self) -> None:
+        """Have the other program take the place of this one: what is in hand is sent again there."""
+        self._end_processes(signal.SIGKILL, _STOP_SECONDS)
+        self._succession.succeed()
+        if self._revival is not None:  # it could not
+            for worker in range(self._revival.workers):
+                self._revival.suspects.worker_died(worker)
+            self._worker_died = True
 
     def _revive(self) -> None:
         """Have the requests of dead workers sent again, and start a process for each that is suspect."""
@@ -231,6 +267,9 @@ class Supervisor:
             number = self._processes.pop(pid, None)
             if number is None:
                 continue
+            if number == _TRIAL:
+                self._succession.tried(status)
+                continue
             if status == SESSION_ENDED or self._connection_ended():
                 self._session_ended()
             elif self._revival is not None and self._revival.suspects.ended(pid, status):
@@ -262,13 +301,16 @@ class Supervisor:
 
     def _stop_processes(self) -> None:
         """End all processes. One that waits for storage which hangs cannot be ended by anybody: it is left behind."""
-        deadline = time.monotonic() + _STOP_SECONDS
-        while self._processes:
-            if time.monotonic() > deadline + _KILL_SECONDS:
-                self._failed = True
-                logger.error("left behind, as each waits for storage that hangs: processes %s", [*self._processes])
-                return
-            number = signal.SIGTERM if time.monotonic() < deadline else signal.SIGKILL
+        self._end_processes(signal.SIGTERM, _STOP_SECONDS)
+        self._end_processes(signal.SIGKILL, _KILL_SECONDS)
+        if self._processes:
+            self._failed = True
+            logger.error("left behind, as each waits for storage that hangs: processes %s", [*self._processes])
+
+    def _end_processes(self, number: signal.Signals, seconds: float) -> None:
+        """Send all processes a signal until they have ended, or that long."""
+        deadline = time.monotonic() + seconds
+        while self._processes and time.monotonic() < deadline:
             for pid in self._processes:
                 os.kill(pid, number)
             signal.sigtimedwait({signal.SIGCHLD}, 0.05)
