@@ -20,11 +20,11 @@ from ffrfs.daemon.background import Foreground
 from ffrfs.daemon.hangs import Hangs
 from ffrfs.daemon.notify import notify
 from ffrfs.daemon.processes import Processes
-from ffrfs.daemon.session import open_session, take_back
+from ffrfs.daemon.session import Session, adopt_session, handed_descriptor, open_session, take_back
 from ffrfs.daemon.supervisor import Supervisor
 from ffrfs.daemon.takeover import Heritage, Successor, describe, is_kept, keep
 from ffrfs.daemon.unused import Unused
-from ffrfs.errors import MountError
+from ffrfs.errors import ConfigError, MountError
 from ffrfs.format.index import Index
 from ffrfs.linux.fusectl import Waiting
 from ffrfs.linux.ownership import check_files
@@ -101,12 +101,22 @@ def prepare(
         return PreparedMount(shards, index, mountpoint, options, served, heritage)
     if left is not None:
         left.unmount()
+    if handed_descriptor(mountpoint) is not None:
+        _check_adoption(mountpoint, options)
+        return PreparedMount(shards, index, mountpoint, options, served)
     if clean_stale(mountpoint):
         logger.warning("cleaned a dead mount at %s", mountpoint)
     check_mountpoint(mountpoint, shards.paths, options.nonempty)
     check_device()
     _check_descriptors()
     return PreparedMount(shards, index, mountpoint, options, served)
+
+
+def _check_adoption(mountpoint: str, options: MountOptions) -> None:
+    """Raises: ConfigError for what only who has mounted can do."""
+    if options.idle_timeout_s:
+        raise ConfigError(f"option idle_timeout does not go with {mountpoint}: only who has mounted can unmount")
+    _check_descriptors()
 
 
 def _unless_other(heritage: Heritage, check: Callable[[Heritage], None]) -> Heritage | None:
@@ -148,14 +158,14 @@ def _check_descriptors() -> None:
 def _serve(mount: PreparedMount, launch: Foreground) -> int:
     options = mount.options
     heritage = mount.heritage
-    session = heritage.session if heritage else open_session(mount.mountpoint, mount.shards.path, options)
+    session = heritage.session if heritage else _session(mount)
     launch.mounted()
     description_fd = heritage.description_fd if heritage else None
-    if heritage is None and launch.can_be_succeeded:
+    if heritage is None and launch.can_be_succeeded and not session.adopted:
         description_fd = keep(session, mount.served, mount.index)
-    processes = Processes(
-        mount.shards, mount.index, mount.mountpoint, options, session, description_fd if is_kept(session) else None
-    )
+    place = session.mount.mountpoint if session.adopted else mount.mountpoint
+    kept_fd = description_fd if is_kept(session) else None
+    processes = Processes(mount.shards, mount.index, place, options, session, kept_fd)
     supervisor = Supervisor(
         session,
         processes.roles(),
@@ -169,7 +179,8 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     waiting = Waiting(session.mount.connection)
     supervisor.hangs = Hangs(processes.revival, waiting, processes.activity, processes.count)
     supervisor.start()
-    _check_answer(session.mount)
+    if not session.adopted:  # which may not be seen from here, and is not ours to look into
+        _check_answer(session.mount)
     _set_read_ahead(session.mount, options)
     status = f"{mount.shards.path} at {mount.mountpoint}: {mount.index.files} files, {options.workers} workers"
     logger.info("%s %s", "taken over:" if heritage else "serving", status)
@@ -177,6 +188,13 @@ def _serve(mount: PreparedMount, launch: Foreground) -> int:
     launch.ready()
     notify("READY=1", f"STATUS=serving {status}")  # last: what is killed from here on is no beginning any more
     return supervisor.run()
+
+
+def _session(mount: PreparedMount) -> Session:
+    handed = handed_descriptor(mount.mountpoint)
+    if handed is not None:
+        return adopt_session(handed)
+    return open_session(mount.mountpoint, mount.shards.path, mount.options)
 
 
 def _check_answer(mount: Mount) -> None:

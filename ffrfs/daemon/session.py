@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import errno
 import logging
 import os
+import re
 import select
 import sys
 from dataclasses import dataclass
@@ -15,15 +17,16 @@ import pyfuse3
 from ffrfs.errors import MountError
 from ffrfs.fuse.channel import BUFFER_BYTES, DEVICE, MAX_WRITE_BYTES, Channel
 from ffrfs.fuse.wire import HEADER_BYTES, Init, Opcode, ProtocolError, init_reply, init_request, request_header
-from ffrfs.mount.mountpoint import Mount, mount_on, open_mountpoint, unmount_made
+from ffrfs.mount.mountpoint import Mount, list_mounts, mount_on, open_mountpoint, unmount_made
 from ffrfs.mount.options import MountOptions
 
-__all__ = ["Session", "open_session", "take_back"]
+__all__ = ["Session", "adopt_session", "handed_descriptor", "open_session", "take_back"]
 
 logger = logging.getLogger(__name__)
 
 NO_RESEND = "FFRFS_NO_RESEND"  # in the environment: do as if the kernel had none; for tests
 
+_HANDED = re.compile("/dev/fd/([0-9]{1,9})")
 _INIT_SECONDS = 30.0
 _MIN_MINOR, _OUR_MINOR = 23, 38  # of protocol 7; 23: Linux 3.16, the first to take ENOSYS for OPEN
 # What the kernel sends without waiting, for everybody; 12 by default. The second: from when on it holds back readahead.
@@ -51,13 +54,39 @@ class Session:
     """A mount whose FUSE_INIT was answered.
 
     Attributes: fd, the session's descriptor; mount; can_resend, whether the kernel sends the requests of a dead worker
-    again; opendir_errno, with which OPENDIR is to be answered, or 0.
+    again; opendir_errno, with which OPENDIR is to be answered, or 0; adopted, whether somebody else has mounted, and is
+    to unmount.
     """
 
     fd: int
     mount: Mount
     can_resend: bool
     opendir_errno: int
+    adopted: bool = False
+
+
+def handed_descriptor(mountpoint: str) -> int | None:
+    """The descriptor of which /dev/fd/N as a mount point speaks, mounted by who has started this process; else None.
+
+    Raises: MountError if it is no descriptor of /dev/fuse.
+    """
+    match = _HANDED.fullmatch(mountpoint)
+    if match is None:
+        return None
+    with contextlib.suppress(OSError):
+        if os.readlink(f"/proc/self/fd/{match[1]}") == DEVICE:
+            return int(match[1])
+    raise MountError(
+        f"{mountpoint} is no descriptor of {DEVICE}: whoever mounts is to leave one open under that number"
+    )
+
+
+def adopt_session(fd: int) -> Session:
+    """Answer FUSE_INIT of a mount that somebody else has made. Raises: MountError, OSError."""
+    os.set_inheritable(fd, False)
+    os.set_blocking(fd, True)
+    offered = _answer_init(fd)
+    return Session(fd, _foreign_mount(fd), _try_resend(fd), _opendir_errno(offered), adopted=True)
 
 
 def open_session(mountpoint: str, source: str, options: MountOptions) -> Session:
@@ -67,8 +96,7 @@ def open_session(mountpoint: str, source: str, options: MountOptions) -> Session
         if made is None:
             raise MountError(f"{mountpoint} was mounted and has gone at once: somebody else has unmounted it")
         offered = _answer_init(fd)
-        opendir_errno = errno.ENOSYS if offered.flags & _NO_OPENDIR_SUPPORT else 0
-        return Session(fd, made, _try_resend(fd), opendir_errno)
+        return Session(fd, made, _try_resend(fd), _opendir_errno(offered))
     except BaseException:
         if made is not None:
             take_back(made)
@@ -136,6 +164,21 @@ def _why_not_mounted(mountpoint: str, options: MountOptions) -> str:
             " libfuse's own message is above"
         )
     return f"{mountpoint} could not be mounted; libfuse's own message is above"
+
+
+def _opendir_errno(offered: Init) -> int:
+    return errno.ENOSYS if offered.flags & _NO_OPENDIR_SUPPORT else 0
+
+
+def _foreign_mount(fd: int) -> Mount:
+    """What can be known of a mount by its descriptor: where it is, if Linux tells (6.13) and it can be seen from here.
+    Its number is 0, since it is not ours to unmount."""
+    with open(f"/proc/self/fdinfo/{fd}", encoding="ascii") as facts:
+        connections = [line.split()[1] for line in facts if line.startswith("fuse_connection:")]
+    device = f"0:{connections[0] if connections else 0}"
+    seen = [mount for mount in list_mounts(None) if mount.device == device]
+    unseen = Mount(0, f"/dev/fd/{fd}", device, "fuse", "", "")
+    return dataclasses.replace(seen[-1], number=0) if seen else unseen
 
 
 def _answer_init(fd: int) -> Init:

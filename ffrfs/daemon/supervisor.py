@@ -72,7 +72,7 @@ class Supervisor:
         is_successor: bool = False,
     ) -> None:
         self._mount, self._session_fd, self._roles = session.mount, session.fd, roles
-        self._revival = revival
+        self._revival, self._adopted = revival, session.adopted
         # What the earlier daemon had in hand is sent again, and once more for what a worker took while it was dying.
         self._worker_died = self._resend_later = is_successor and revival is not None
         self._suspect_ended = False
@@ -168,6 +168,10 @@ class Supervisor:
             return  # it is tried again and again: to end now would leave a dead mount below what is over it
         if self._unmounting:
             logger.warning("%s again: not waiting for open files any longer", why)
+            self._ended = True
+            return
+        if self._adopted:
+            logger.info("%s: ending; who has mounted is to unmount", why)
             self._ended = True
             return
         self._unmounting = True
