@@ -72,7 +72,8 @@ def test_a_daemon_killed_under_readers_costs_nothing(started, place):
     assert number_of(place) == number
     assert daemon.log.read_text().count("taken over:") == KILLS
     assert daemon.stop() == 0
-    assert find_mount(str(place)) is None and daemon.store.descriptors == {}
+    assert find_mount(str(place)) is None
+    wait_until(lambda: daemon.store.descriptors == {}, "nothing is kept any longer")
     wait_until(lambda: not marked(daemon.mark), "no process is left")
 
 
@@ -179,6 +180,28 @@ def test_a_mount_in_the_background_is_not_reloaded(mount):
     os.kill(mounted.supervisor, signal.SIGUSR2)
     wait_until(lambda: "only a mount in the foreground" in mounted.log.read_text(), "it says so")
     assert (mounted.path / "large").read_bytes() == FILES["large"]
+
+
+@pytest.mark.semantics("service-killed", "reloaded")
+def test_on_an_older_kernel_only_a_reload_goes_on_with_the_mount(place, tmp_path, monkeypatch):
+    monkeypatch.setenv("FFRFS_NO_RESEND", "1")
+    arguments = [write_archive(tmp_path / "a.ffr", TREE), place, "-o", "workers=2"]
+    with service(tmp_path) as daemon:
+        daemon.start(*arguments)
+        number = number_of(place)
+        daemon.signal(signal.SIGUSR2)
+        wait_until(lambda: daemon.ready() == 2, "it is ready again", 60)
+        assert (place / "large").read_bytes() == FILES["large"]
+        assert number_of(place) == number and "taken over:" in daemon.log.read_text()
+        assert daemon.store.descriptors == {}
+        daemon.kill()
+        wait_until(lambda: not marked(daemon.mark), "its processes have ended")
+        with fails_with("ENOTCONN", "ECONNABORTED"):
+            os.statvfs(place)
+        daemon.start(*arguments)
+        assert "cleaned a dead mount" in daemon.log.read_text()
+        assert (place / "large").read_bytes() == FILES["large"]
+        assert daemon.stop() == 0
 
 
 def test_what_is_no_mount_of_ffrfs_is_left_alone(place, tmp_path):
