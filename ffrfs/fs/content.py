@@ -5,7 +5,7 @@ where the index does not have the checksums of its chunks, a first check of the 
 archive was written to (see `changes`), nothing counts as checked: the very bytes that are returned are compared.
 
 `read_cached` never waits for storage; `read` may, and so runs in a thread; `defer` keeps such threads free. All may be
-called from any thread, but `read_cached` and `load_cached` from one at a time.
+called from any thread, but `read_cached` from one at a time.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ __all__ = ["Content"]
 
 logger = logging.getLogger(__name__)
 
-MAX_INLINE_BYTES = CHUNK_BYTES  # a record up to this size is read and checked in one go; one READ is never larger
+_MAX_INLINE_BYTES = CHUNK_BYTES  # one READ is never larger
 _WHOLE_READ_BYTES = 4 * CHUNK_BYTES  # at once, when a large record is read whole
 _CHECK_THREADS = 4
 _ATTEMPTS = 3  # at reading from an archive that is being written to
@@ -89,10 +89,6 @@ class Content:
             return None
         self._check(inode, record, actual)
         return whole[offset : offset + size]
-
-    def load_cached(self, inode: int) -> memoryview | None:
-        """The whole of a record of at most `MAX_INLINE_BYTES`; otherwise as `read_cached`."""
-        return self.read_cached(inode, 0, MAX_INLINE_BYTES)
 
     def read(self, inode: int, offset: int, size: int) -> bytearray | memoryview:
         """Bytes [offset, offset + size) of a file, however long that takes. Called in a thread.
@@ -240,7 +236,7 @@ class Content:
         return False
 
     def _read_chunks_cached(self, record: int, offset: int, size: int) -> memoryview | None:
-        if size > MAX_INLINE_BYTES or not self._chunks.known[self._index.chunks.find(record)]:
+        if size > _MAX_INLINE_BYTES or not self._chunks.known[self._index.chunks.find(record)]:
             return None
         shard, start, _ = self._records.extent(record)
         trusted = not self._changes.changed(shard)

@@ -134,7 +134,7 @@ def archive(tmp_path, monkeypatch):
     return path
 
 
-def test_the_sidecar_holds_the_same_index(archive):
+def test_the_index_file_holds_the_same_index(archive):
     shards = Shards(archive)
     built = load_index(shards)
     assert find_index_file(shards) is None, "a small index is not kept unasked"
@@ -148,14 +148,14 @@ def test_the_sidecar_holds_the_same_index(archive):
     assert sorted(os.listdir(archive.parent)) == ["a.ffr", "a.ffr.index"]
 
 
-def test_the_sidecar_goes_with_its_archive(archive):
+def test_the_index_file_goes_with_its_archive(archive):
     shards = Shards(archive)
     save_index_file(load_index(shards), shards)
     os.utime(archive, ns=(1, 1))
     assert find_index_file(Shards(archive)) is None
 
 
-def test_a_damaged_sidecar_is_ignored(archive):
+def test_a_damaged_index_file_is_ignored(archive):
     shards = Shards(archive)
     path = save_index_file(load_index(shards), shards)
     whole = bytearray(Path(path).read_bytes())
