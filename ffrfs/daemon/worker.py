@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
 
 from ffrfs.fs.server import Server
 from ffrfs.fuse.channel import SessionEnded
+from ffrfs.linux.libc import libc
 from ffrfs.linux.processes import end_with_parent
 
 __all__ = ["SESSION_ENDED", "begin_process", "run_worker"]
@@ -51,4 +51,4 @@ def _give_memory_back() -> None:
     """Have malloc return large blocks to the kernel when they are freed. By itself glibc keeps for each thread nearly
     as much as it ever had, and so a process with many threads grows for hours. Source: mallopt(3)."""
     with contextlib.suppress(AttributeError):  # another libc
-        ctypes.CDLL(None).mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)
+        libc.mallopt(_M_MMAP_THRESHOLD, _LARGE_BYTES)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
+
+from ffrfs.linux.libc import libc
 
 __all__ = ["Waiting", "open_abort"]
 
@@ -60,7 +61,7 @@ def _open(connection: int, name: str, flags: int) -> int | None:
 
 def _mount_privately() -> int | None:
     """The folder of a mount of fusectl that is in no mount namespace, so that nobody sees it and it keeps no other."""
-    syscall = ctypes.CDLL(None, use_errno=True).syscall
+    syscall = libc.syscall
     context = syscall(_FSOPEN, b"fusectl", _FSOPEN_CLOEXEC)
     if context < 0:
         return None

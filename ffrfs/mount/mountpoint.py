@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import errno
 import os
 import shutil
 import subprocess
 
 from ffrfs.errors import MountError, printable
+from ffrfs.linux.libc import last_error, libc
 from ffrfs.linux.mountinfo import FS_TYPE, Mount, read_mounts
 from ffrfs.linux.ownership import changeable_by_others, open_folder
 
@@ -201,8 +201,7 @@ def _ask_fusermount(path: str, *options: str) -> None:
 
 def _umount(path: str, flags: int) -> int:
     """Returns an errno, or 0. Source: umount(2)."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    return 0 if libc.umount2(os.fsencode(path), flags) == 0 else ctypes.get_errno()
+    return 0 if libc.umount2(os.fsencode(path), flags) == 0 else last_error().errno or errno.EINVAL
 
 
 def _as_it_is_now(mount: Mount) -> Mount | None:
